@@ -1,0 +1,1 @@
+"""Text becomes a population: corpora, cleaning, splits by user, the population file."""

@@ -1,0 +1,282 @@
+"""Sources of messages: the bundled corpus, and CSV or JSON Lines files of the user's own.
+
+A source yields `Message` records one at a time, so that a file may be larger than memory. Input
+that cannot be used raises `UserError`, on the first `next`, with one line that names the file,
+the row and what to do. Messages are private: an error names rows, never a user id or a text.
+
+Rows are physical lines, counted from 1 (so the header of a CSV file is line 1). A CSV text may
+hold line breaks; such a row is named by the line on which it begins.
+"""
+
+import codecs
+import contextlib
+import csv
+import json
+import math
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import chitchat_dataset
+
+from fedkeyboard.errors import UserError
+
+PathLike = str | os.PathLike[str]
+
+# A message of a million characters is a quote that was never closed. With a limit, such a file is
+# refused soon and with the right row, where csv would read the rest of it as one field.
+_LONGEST_FIELD = 1 << 20
+_MILLISECONDS_FROM = 1e11  # In seconds this would be the year 5138.
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # In seconds since 1970.
+_COLUMNS_LISTED, _COLUMN_CHARACTERS = 12, 30
+
+
+class Message(NamedTuple):
+    """One message as its source has it."""
+
+    user: str
+    """Whatever tells the senders apart; it is used for grouping and never stored."""
+    time: float | None
+    """Seconds since 1970 (UTC); None if the source has no times and its order is the order."""
+    text: str
+    row: int
+    """Where it stands in its source: a line of a file, or the number of the message, from 1."""
+
+
+def chitchat() -> Iterator[Message]:
+    """Yields the 258,145 messages of `chitchat-dataset`, conversation by conversation.
+
+    Typed chat of 1,315 students in 2018, from the Chit-Chat Challenge of the Perception, Control
+    and Cognition lab of Brigham Young University. The text is inside the installed wheel; nothing
+    is downloaded. `chitchat-dataset` 0.9.0, by William Myers,
+    https://github.com/BYU-PCCL/chitchat-dataset, is under the MIT License, copyright (c) 2019
+    Perception, Control and Cognition Lab. To be cited as: Myers, Will; Etchart, Tyler; Fulda,
+    Nancy (2020), "Conversational Scaffolding: An Analogy-Based Approach to Response
+    Prioritization in Open-Domain Dialogs".
+    """
+    row = 0
+    for conversation in chitchat_dataset.Dataset().values():
+        for turn in conversation["messages"]:
+            for message in turn:
+                row += 1
+                time = _seconds(message["timestamp"])
+                yield Message(message["sender"], time, message["text"], row)
+
+
+def csv_file(
+    path: PathLike, user_column: str, text_column: str, time_column: str | None
+) -> Iterator[Message]:
+    """Yields the messages of a CSV file (RFC 4180, comma, UTF-8) whose first row names columns.
+
+    Times are ISO 8601 (UTC unless they say otherwise) or seconds or milliseconds since 1970;
+    with `time_column` None the order of the file is the order in time. Empty lines are skipped.
+
+    Raises `UserError` if the file or a row of it cannot be used.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    with _lines(path) as lines:
+        reader = csv.reader(lines, strict=True)
+        header, _ = next(_csv_rows(path, reader), (None, 0))
+        if header is None:
+            raise UserError(f"{path}: the file is empty; it needs a header row and messages")
+        user, text = (_column(path, header, name) for name in (user_column, text_column))
+        time = None if time_column is None else _column(path, header, time_column)
+        line = 0
+        for fields, line in _csv_rows(path, reader):
+            if len(fields) != len(header):
+                raise UserError(
+                    f"{path}: line {line}: the row has {len(fields)} fields where the header has "
+                    f"{len(header)}; put texts with commas or line breaks in double quotes"
+                )
+            if not fields[user].strip():
+                raise _no_user(path, line, user_column)
+            when = None if time is None else _time(path, line, time_column, fields[time])
+            yield Message(fields[user], when, fields[text], line)
+        if not line:
+            raise UserError(f"{path}: there is a header but no message below it")
+
+
+def jsonl_file(
+    path: PathLike, user_column: str, text_column: str, time_column: str | None
+) -> Iterator[Message]:
+    """Yields the messages of a JSON Lines file: on each line an object with the named keys.
+
+    The user is a string or a whole number, the text a string; times as for `csv_file`, as strings
+    or numbers. Empty lines are skipped.
+
+    Raises `UserError` if the file or a line of it cannot be used.
+    """
+    found = False
+    with _lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            found = True
+            record = _json_object(path, number, line)
+            user = _json_value(path, number, record, user_column)
+            user = str(user) if type(user) is int else _json_string(path, number, user_column, user)
+            if not user.strip():
+                raise _no_user(path, number, user_column)
+            text = _json_value(path, number, record, text_column)
+            text = _json_string(path, number, text_column, text)
+            when = None
+            if time_column is not None:
+                value = _json_value(path, number, record, time_column)
+                when = _time(path, number, time_column, value)
+            yield Message(user, when, text, number)
+    if not found:
+        raise UserError(f"{path}: the file is empty; it needs one JSON object a line")
+
+
+@contextlib.contextmanager
+def _lines(path: PathLike) -> Iterator[Iterator[str]]:
+    """Opens `path` and yields an iterator over its lines, checked, with their line ends."""
+    try:
+        # Bytes that are not UTF-8 come through as surrogates, which tells in which line they are.
+        file = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a directory; name a file of messages") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with file:
+        yield _checked(path, file)
+
+
+def _checked(path: PathLike, file: Iterator[str]) -> Iterator[str]:
+    number = 0
+    try:
+        for number, line in enumerate(file, 1):
+            if not _encodable(line):
+                raise UserError(f"{path}: line {number} is not UTF-8; convert the file to UTF-8")
+            if "\0" in line:
+                raise UserError(
+                    f"{path}: line {number} holds a NUL byte; save the file as plain UTF-8 text"
+                )
+            yield line
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read after line {number} ({error.strerror}); check the disk"
+        ) from error
+
+
+def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        codecs.utf_8_encode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _csv_rows(path: PathLike, reader) -> Iterator[tuple[list[str], int]]:
+    """Yields each row that is not empty, with the line on which it begins."""
+    while True:
+        first = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "field larger" in str(error):
+                problem = f"holds a text of more than {_LONGEST_FIELD:,} characters"
+            else:
+                problem = "has broken quoting"
+            raise UserError(
+                f"{path}: the row that begins at line {first} {problem}; "
+                'check that its double quotes are closed and that those inside are doubled ("")'
+            ) from error
+        if fields:
+            yield fields, first
+
+
+def _column(path: PathLike, header: list[str], name: str) -> int:
+    if header.count(name) == 1:
+        return header.index(name)
+    if name in header:
+        raise UserError(f"{path}: several columns are called {_short(name)}; rename all but one")
+    raise UserError(f"{path}: there is no column {_short(name)}; the columns are {_listed(header)}")
+
+
+def _json_object(path: PathLike, number: int, line: str) -> dict:
+    try:
+        record = json.loads(line)
+    # json.loads raises RecursionError for thousands of brackets, and ValueError for all else.
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: line {number} is not valid JSON; write one complete object on each line"
+        ) from error
+    if not isinstance(record, dict):
+        raise UserError(
+            f"{path}: line {number} is not a JSON object; write one complete object on each line"
+        )
+    return record
+
+
+def _json_value(path: PathLike, number: int, record: dict, name: str):
+    if name in record:
+        return record[name]
+    # The keys there are go unnamed: in an object such as {"anna": "hello"} they are the users.
+    raise UserError(
+        f"{path}: line {number} has no key {_short(name)}; add it, or name the key that is there"
+    )
+
+
+def _json_string(path: PathLike, number: int, name: str, value) -> str:
+    if not isinstance(value, str):
+        raise UserError(
+            f"{path}: line {number}: {_short(name)} is not a string; "
+            "write it in double quotes or remove the line"
+        )
+    if not _encodable(value):
+        raise UserError(
+            f"{path}: line {number}: {_short(name)} holds half of a surrogate pair; "
+            "write the whole character or remove it"
+        )
+    return value
+
+
+def _no_user(path: PathLike, line: int, name: str) -> UserError:
+    return UserError(
+        f"{path}: line {line}: {_short(name)} is empty; give the row a user or remove it"
+    )
+
+
+def _time(path: PathLike, line: int, name: str, value: str | float) -> float:
+    try:
+        return _seconds(value)
+    except (ValueError, OverflowError, TypeError):
+        raise UserError(
+            f"{path}: line {line}: {_short(name)} is not a time; write ISO 8601, such as "
+            "2024-05-31T18:20:00Z, or seconds or milliseconds since 1970"
+        ) from None  # The cause quotes the value, which is a text if the column is the wrong one.
+
+
+def _seconds(value: str | float) -> float:
+    """Reads a time as seconds since 1970; raises ValueError, OverflowError or TypeError."""
+    if isinstance(value, bool):
+        raise TypeError
+    try:
+        seconds = float(value)
+    except ValueError:
+        moment = datetime.fromisoformat(value.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if math.isfinite(seconds) and abs(seconds) > _MILLISECONDS_FROM:
+        seconds /= 1000
+    if not _YEAR_1 <= seconds < _YEAR_10000:
+        raise ValueError
+    return seconds
+
+
+def _listed(names: list[str]) -> str:
+    more = ["..."] if len(names) > _COLUMNS_LISTED else []
+    return ", ".join([_short(name) for name in names[:_COLUMNS_LISTED]] + more)
+
+
+def _short(name: str) -> str:
+    """A name in quotes, on one line, and short: a file without header has texts in its place."""
+    cut = name if len(name) <= _COLUMN_CHARACTERS else name[: _COLUMN_CHARACTERS - 3] + "..."
+    return json.dumps(cut, ensure_ascii=False)

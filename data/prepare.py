@@ -1,0 +1,265 @@
+"""Messages become a population file: grouped by user, cleaned, split by user, numbered.
+
+Messages and users' names stay on disk (see `staging`), however many there are; what grows in
+memory with the users is one permutation, 8 bytes a user.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import sqlite3
+import struct
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from data import corpora
+from data.cleaning import Cleaning
+from data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
+from data.staging import UNFINISHED, Kept, Staging
+from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.files import replacing
+
+PathLike = str | os.PathLike[str]
+
+_FRACTIONS = (0.8, 0.1, 0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What `prepare` did."""
+
+    path: pathlib.Path
+    fingerprint: str
+    messages_read: int
+    users_read: int
+    users_left_out: int
+    first_row_left_out: int | None
+    """The earliest row of a user who was left out; None if nobody was."""
+    sentences: int
+    words: int
+    phones: dict[str, int]
+    """How many phones each split has."""
+    note: str | None
+    """One line for the user about those left out; None if nobody was."""
+
+    def as_dict(self) -> dict:
+        """Returns the fields in the types of JSON."""
+        return dataclasses.asdict(self) | {"path": str(self.path)}
+
+
+def prepare(
+    messages: Iterable[corpora.Message],
+    output: PathLike,
+    *,
+    source: str,
+    cleaning: Cleaning,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = _FRACTIONS,
+    progress: Callable[[int], None] | None = None,
+    overwrite: bool = True,
+) -> Summary:
+    """Builds the population file `output` from `messages`, whole or not at all.
+
+    The same messages of each user, in whatever order the users come, with the same settings give
+    the same file, byte for byte.
+
+    `messages` come from `corpora`; their order matters only where times are equal or missing.
+    `source` names them in the file's description and in errors. `seed` decides who is in which
+    split and under which number; `fractions` are the parts of the users for train, validation and
+    test, each of which gets one user at least. `progress` is called every few thousand messages
+    with the number read so far. An existing `output` is replaced only if `overwrite` is set and it
+    is a population file (or empty): a slip must not cost a user the messages themselves.
+
+    Raises `UserError` if the messages or an argument cannot be used, `RunFailure` if the disk
+    cannot take the result. Either way, and if interrupted, `output` is left as it was.
+    """
+    output = pathlib.Path(output)
+    if seed < 0:
+        raise UserError(f"seed is {seed}; it must be 0 or more")
+    if len(fractions) != len(SPLITS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise UserError(
+            f"fractions are {', '.join(map(str, fractions))}; "
+            f"they must be {len(SPLITS)} numbers above 0 that sum to 1"
+        )
+    with _disk_errors(output):
+        _check_output(output, overwrite)
+        with Staging.beside(output) as staging:
+            read = staging.read(messages, progress)
+            kept = staging.keep(cleaning)
+            _check_enough(kept, source, cleaning)
+            settings = {
+                "source": source,
+                "seed": seed,
+                "fractions": list(fractions),
+                "cleaning": dataclasses.asdict(cleaning),
+            }
+            order = np.random.default_rng(seed).permutation(kept.users)
+            sizes = split_sizes(kept.users, fractions)
+            with replacing(output) as path:
+                description = _write(path, staging, order, sizes, settings)
+    return Summary(
+        path=output,
+        fingerprint=description["fingerprint"],
+        messages_read=read,
+        users_read=kept.users + kept.left_out,
+        users_left_out=kept.left_out,
+        first_row_left_out=kept.first_row_left_out,
+        sentences=description["sentences"],
+        words=description["words"],
+        phones=dict(zip(SPLITS, sizes, strict=True)),
+        note=_note(kept, cleaning) if kept.left_out else None,
+    )
+
+
+def ensure_chitchat(
+    directory: pathlib.Path,
+    *,
+    cleaning: Cleaning,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> pathlib.Path:
+    """Returns the population file of the bundled corpus, which it builds if it is not there.
+
+    Its name, `chitchat-<8 digits>.sqlite`, follows from the settings and the versions of corpus
+    and format. Two processes that do this at once both build it, and either result is the same.
+    """
+    corpus = importlib.metadata.version("chitchat-dataset")
+    settings = [corpus, VERSION, dataclasses.asdict(cleaning), seed, _FRACTIONS]
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    path = pathlib.Path(directory) / f"chitchat-{name}.sqlite"
+    try:
+        Population.open(path).close()
+    except UserError:  # Not there, or damaged.
+        source = f"chitchat-dataset {corpus}"
+        prepare(
+            corpora.chitchat(),
+            path,
+            source=source,
+            cleaning=cleaning,
+            seed=seed,
+            progress=progress,
+        )
+    return path
+
+
+def split_sizes(users: int, fractions: Iterable[float]) -> list[int]:
+    """Divides `users` by largest remainder, and gives each part at least one.
+
+    There must be as many users as parts.
+    """
+    shares = [users * fraction for fraction in fractions]
+    sizes = [int(share) for share in shares]
+    by_remainder = sorted(range(len(sizes)), key=lambda i: sizes[i] - shares[i])
+    for i in by_remainder[: users - sum(sizes)]:
+        sizes[i] += 1
+    while 0 in sizes:
+        sizes[sizes.index(max(sizes))] -= 1
+        sizes[sizes.index(0)] += 1
+    return sizes
+
+
+def _check_output(output: pathlib.Path, overwrite: bool) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{output.parent} is not a directory; name another output") from error
+    if output.is_dir():
+        raise UserError(f"{output} is a directory; name the file to write")
+    if not output.exists():
+        return
+    if not overwrite:
+        raise UserError(f"{output} exists already; remove it or name another file")
+    if output.stat().st_size and not is_population(output):
+        raise UserError(
+            f"{output} exists and is not a population file; remove it or name another file"
+        )
+
+
+@contextlib.contextmanager
+def _disk_errors(output: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.OperationalError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunFailure(
+            f"{output}: cannot be written ({reason}); check that {output.parent} can be written "
+            "to and has room for three times the messages, and /var/tmp for once (or set "
+            "SQLITE_TMPDIR)"
+        ) from error
+
+
+def _check_enough(kept: Kept, source: str, cleaning: Cleaning) -> None:
+    if kept.users >= len(SPLITS):
+        return
+    if not kept.users and not kept.left_out:
+        raise UserError(f"{source}: there are no messages; name a source that has some")
+    those = "no user has" if not kept.users else f"only {kept.users} of the users have"
+    raise UserError(
+        f"{source}: {those} {cleaning.minimum_sentences} usable sentences or more, and train, "
+        f"validation and test need a user each (at least {len(SPLITS)}); add messages"
+        + (", or lower --min-sentences" if kept.left_out else "")
+    )
+
+
+def _note(kept: Kept, cleaning: Cleaning) -> str:
+    users, each = ("users", "the first one") if kept.left_out > 1 else ("user", "it")
+    return (
+        f"{kept.left_out:,} {users} left out: fewer than {cleaning.minimum_sentences} usable "
+        f"sentences ({each} begins at row {kept.first_row_left_out}); "
+        "lower --min-sentences to keep them"
+    )
+
+
+def _write(
+    path: pathlib.Path, staging: Staging, order: np.ndarray, sizes: list[int], settings: dict
+) -> dict:
+    """Writes the population file at `path` and returns its description.
+
+    Phone `p` is the user numbered `order[p]`, so that a phone's number tells nothing of its user.
+    """
+    splits = {}
+    digest = hashlib.sha256(json.dumps([FORMAT, VERSION, sizes]).encode())
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(UNFINISHED + SCHEMA)
+        connection.execute("BEGIN")
+        first = 0
+        for split, size in zip(SPLITS, sizes, strict=True):
+            sentences = words = 0
+            for phone in range(first, first + size):
+                kept = staging.sentences(int(order[phone]))
+                connection.executemany(
+                    "INSERT INTO sentence VALUES (?, ?, ?, ?)",
+                    ((phone, i, sentence.time, sentence.text) for i, sentence in enumerate(kept)),
+                )
+                for position, (time, text, count) in enumerate(kept):
+                    encoded = text.encode()
+                    # NaN stands for no time: no source yields it.
+                    stamp = math.nan if time is None else time
+                    digest.update(struct.pack("<QQdQ", phone, position, stamp, len(encoded)))
+                    digest.update(encoded)
+                    words += count
+                sentences += len(kept)
+            splits[split] = {
+                "first": first,
+                "last": first + size - 1,
+                "phones": size,
+                "sentences": sentences,
+                "words": words,
+            }
+            first += size
+        description = {"format": FORMAT, "version": VERSION} | settings
+        for total in ("phones", "sentences", "words"):
+            description[total] = sum(split[total] for split in splits.values())
+        description |= {"splits": splits, "fingerprint": digest.hexdigest()}
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)",
+            ((key, json.dumps(value)) for key, value in description.items()),
+        )
+        connection.execute("COMMIT")
+    return description

@@ -1,0 +1,85 @@
+"""What a phone does in a round: a few epochs of SGD over its own sentences.
+
+ClientUpdate of McMahan et al. 2017 (arXiv 1602.05629, algorithm 1), with each batch's gradient
+clipped to a norm. Written in TensorFlow operations, to be traced into TFF's client work.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from fedkeyboard import model
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalTraining:
+    """How a phone trains.
+
+    Attributes:
+      learning_rate: Of SGD.
+      batch_size: Sentences in a batch; the last of an epoch may have fewer.
+      epochs: Passes over the phone's sentences, in the order that they are given.
+      clipping_norm: Largest L2 norm of a batch's gradient, over all weights together.
+    """
+
+    learning_rate: float
+    batch_size: int = 16
+    epochs: int = 1
+    clipping_norm: float = 5.0
+
+
+class Trained(NamedTuple):
+    """What local training gives.
+
+    Attributes:
+      weights: The weights after the last batch.
+      loss_sum: Cross-entropy summed over the targets as they were trained on, in nats; of a batch,
+        before its own step.
+      targets: float32, how many targets that sum is over.
+      steps: int32, how many batches.
+    """
+
+    weights: model.Weights
+    loss_sum: tf.Tensor
+    targets: tf.Tensor
+    steps: tf.Tensor
+
+
+def train(initial: model.Weights, rows: tf.Tensor, settings: LocalTraining) -> Trained:
+    """Trains `initial` on int32 `[n, T + 1]` sentences, as `Tokenizer.rows` makes them.
+
+    With n = 0 there is nothing to do and the weights stay as they are.
+    """
+    sentences = tf.shape(rows)[0]
+    batches = (sentences + settings.batch_size - 1) // settings.batch_size
+    steps = batches * settings.epochs
+
+    def train_batch(i: tf.Tensor, trained: Trained) -> tuple[tf.Tensor, Trained]:
+        first = (i % batches) * settings.batch_size
+        batch = model.pack(rows[first : first + settings.batch_size])
+        loss, gradients = model.loss_and_gradients(trained.weights, batch)
+        scale = settings.learning_rate * _clipping(gradients, settings.clipping_norm)
+        targets = tf.cast(tf.shape(batch.targets)[0], tf.float32)
+        return i + 1, Trained(
+            weights=model.Weights(
+                *(w - scale * g for w, g in zip(trained.weights, gradients, strict=True))
+            ),
+            loss_sum=trained.loss_sum + loss * targets,
+            targets=trained.targets + targets,
+            steps=trained.steps + 1,
+        )
+
+    _, trained = tf.while_loop(
+        lambda i, _: i < steps,
+        train_batch,
+        (tf.constant(0), Trained(initial, tf.constant(0.0), tf.constant(0.0), tf.constant(0))),
+        # One batch after another, as SGD is defined.
+        parallel_iterations=1,
+    )
+    return trained
+
+
+def _clipping(gradients: model.Weights, norm: float) -> tf.Tensor:
+    """Returns the factor that brings the gradients' global norm down to `norm`, at most 1."""
+    return norm / tf.maximum(tf.linalg.global_norm(gradients), norm)

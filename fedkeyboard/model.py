@@ -1,0 +1,303 @@
+"""The language model: a CIFG-LSTM with a recurrent projection and tied embeddings.
+
+Gboard's model (Hard et al. 2018, arXiv 1811.03604, section 3; the projection is that of Sak et al.
+2014, arXiv 1402.1128). With x the embedding of the current word, h and c the state of the word
+before, and input and forget gates coupled:
+
+    f, o, g = split(x W_x + h W_h + b)      c' = s(f) * c + (1 - s(f)) * tanh(g)
+    h' = (s(o) * tanh(c')) P                logits = h' E^T + b_o
+
+Everything here is a pure function of a tuple of named weights, written in TensorFlow operations,
+and traced by the client work inside TFF, by evaluation and by the exported signatures: what the
+simulation trains is what the phone computes.
+
+**Packed batches.** About half of a padded batch of chat text is padding. `pack` sorts a batch's
+rows by length and puts the real positions in one list, ordered by time and then by row, so that at
+time t the rows that still run are the first `running[t]`. Every large product (input, output and
+weight gradients) is then one product over real positions only. The results are those of the padded
+computation, to rounding.
+
+**Backward pass by hand.** `loss_and_gradients` forms each weight's gradient as one product over all
+positions, where automatic differentiation adds up one small product a time step.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fedkeyboard.tokenizer import PAD
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """The model's sizes; Gboard's are the defaults (1.4M weights).
+
+    Attributes:
+      vocabulary: Entries of the tokenizer, V.
+      embedding: Width of the embedding and of the projected state, D.
+      units: Width of the cell, H.
+      length: Words that a training sentence is cut to, T.
+    """
+
+    vocabulary: int
+    embedding: int = 96
+    units: int = 670
+    length: int = 20
+
+
+class Weights(NamedTuple):
+    """The model's weights, float32; also the type of its gradients and updates.
+
+    Attributes:
+      embedding: `[V, D]`, of the words read and, transposed, of the words predicted.
+      input_kernel: `[D, 3H]`; the gates are forget, output and candidate, in this order.
+      recurrent_kernel: `[D, 3H]`.
+      bias: `[3H]`.
+      projection: `[H, D]`.
+      output_bias: `[V]`.
+    """
+
+    embedding: tf.Tensor
+    input_kernel: tf.Tensor
+    recurrent_kernel: tf.Tensor
+    bias: tf.Tensor
+    projection: tf.Tensor
+    output_bias: tf.Tensor
+
+
+class State(NamedTuple):
+    """What the model remembers of the words so far: `output` `[B, D]` and `cell` `[B, H]`."""
+
+    output: tf.Tensor
+    cell: tf.Tensor
+
+
+class Batch(NamedTuple):
+    """Sentences without their padding; N real positions, by time and then by row.
+
+    Attributes:
+      inputs: int32 `[N]`, the words read.
+      targets: int32 `[N]`, the words to predict.
+      running: int32 `[T + 1]`, how many rows have a word at time t; the last is 0.
+      order: int32 `[B]`, the rows' numbers before they were sorted, longest first.
+    """
+
+    inputs: tf.Tensor
+    targets: tf.Tensor
+    running: tf.Tensor
+    order: tf.Tensor
+
+
+class _Step(NamedTuple):
+    """What one time step leaves for the backward pass, each `[n_t, ...]`."""
+
+    previous: State
+    forget: tf.Tensor
+    output_gate: tf.Tensor
+    candidate: tf.Tensor
+    tanh_cell: tf.Tensor
+    exposed: tf.Tensor  # s(o) * tanh(c'), before the projection
+
+
+def weight_shapes(sizes: Sizes) -> Weights:
+    """Returns the shape of each weight."""
+    v, d, h = sizes.vocabulary, sizes.embedding, sizes.units
+    return Weights((v, d), (d, 3 * h), (d, 3 * h), (3 * h,), (h, d), (v,))
+
+
+def initial_weights(sizes: Sizes, seed: int) -> Weights:
+    """Draws weights as NumPy arrays: uniform (Glorot) kernels, forget gates that remember.
+
+    The embedding is drawn narrow (standard deviation 0.05), so that the first predictions are
+    nearly uniform although it also is the output layer.
+    """
+    generator = np.random.default_rng(seed)
+
+    def glorot(shape: tuple[int, int], outputs: int) -> np.ndarray:
+        limit = np.sqrt(6.0 / (shape[0] + outputs))
+        return generator.uniform(-limit, limit, shape).astype(np.float32)
+
+    shapes = weight_shapes(sizes)
+    bias = np.zeros(shapes.bias, np.float32)
+    bias[: sizes.units] = 1.0
+    return Weights(
+        embedding=generator.normal(0.0, 0.05, shapes.embedding).astype(np.float32),
+        input_kernel=glorot(shapes.input_kernel, sizes.units),
+        recurrent_kernel=glorot(shapes.recurrent_kernel, sizes.units),
+        bias=bias,
+        projection=glorot(shapes.projection, sizes.embedding),
+        output_bias=np.zeros(shapes.output_bias, np.float32),
+    )
+
+
+def pack(rows: tf.Tensor) -> Batch:
+    """Packs int32 `[B, T + 1]` sentences, begin to padding, as `Tokenizer.rows` makes them.
+
+    T must be known when the graph is traced.
+    """
+    inputs, targets = rows[:, :-1], rows[:, 1:]
+    lengths = tf.math.count_nonzero(tf.not_equal(targets, PAD), axis=1, dtype=tf.int32)
+    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+    real = tf.transpose(tf.not_equal(tf.gather(targets, order), PAD))
+    running = tf.concat([tf.math.count_nonzero(real, axis=1, dtype=tf.int32), [0]], axis=0)
+    return Batch(
+        inputs=tf.boolean_mask(tf.transpose(tf.gather(inputs, order)), real),
+        targets=tf.boolean_mask(tf.transpose(tf.gather(targets, order)), real),
+        running=running,
+        order=order,
+    )
+
+
+def unpack(batch: Batch, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Returns `values` `[N]` at the places of their targets, `[B, T]`; zero on padding.
+
+    Args:
+      batch: `pack(rows)`.
+      values: One for each real position.
+      rows: The sentences that were packed.
+    """
+    real = tf.transpose(tf.not_equal(tf.gather(rows[:, 1:], batch.order), PAD))
+    sorted_rows = tf.transpose(
+        tf.scatter_nd(tf.where(real), values, tf.shape(real, out_type=tf.int64))
+    )
+    return tf.gather(sorted_rows, tf.math.invert_permutation(batch.order))
+
+
+def initial_state(weights: Weights, rows: int | tf.Tensor) -> State:
+    """Returns the state before the first word of `rows` sentences: zeros."""
+    units, embedding = weights.projection.shape
+    return State(tf.zeros([rows, embedding]), tf.zeros([rows, units]))
+
+
+def _cell(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[State, _Step]:
+    """One time step; `from_input` is `x W_x + b`, `[n, 3H]`."""
+    gates = from_input + tf.matmul(previous.output, weights.recurrent_kernel)
+    forget, output_gate, candidate = tf.split(gates, 3, axis=1)
+    forget, output_gate, candidate = (
+        tf.sigmoid(forget),
+        tf.sigmoid(output_gate),
+        tf.tanh(candidate),
+    )
+    cell = forget * (previous.cell - candidate) + candidate
+    tanh_cell = tf.tanh(cell)
+    exposed = output_gate * tanh_cell
+    state = State(tf.matmul(exposed, weights.projection), cell)
+    return state, _Step(previous, forget, output_gate, candidate, tanh_cell, exposed)
+
+
+def _cell_gradients(
+    weights: Weights, step: _Step, gradient: State
+) -> tuple[tf.Tensor, State, tf.Tensor]:
+    """The backward pass of `_cell`.
+
+    Args:
+      weights: The weights.
+      step: What the forward pass left.
+      gradient: The loss's gradient by the state after the step.
+
+    Returns:
+      The gradient by the gates before their nonlinearities `[n, 3H]`, by the state before the
+      step, and by the projected output (`gradient.output`, which the projection's gradient needs).
+    """
+    by_exposed = tf.matmul(gradient.output, weights.projection, transpose_b=True)
+    by_cell = gradient.cell + by_exposed * step.output_gate * (1.0 - tf.square(step.tanh_cell))
+    by_gates = tf.concat(
+        [
+            by_cell * (step.previous.cell - step.candidate) * step.forget * (1.0 - step.forget),
+            by_exposed * step.tanh_cell * step.output_gate * (1.0 - step.output_gate),
+            by_cell * (1.0 - step.forget) * (1.0 - tf.square(step.candidate)),
+        ],
+        axis=1,
+    )
+    by_previous = State(
+        tf.matmul(by_gates, weights.recurrent_kernel, transpose_b=True), by_cell * step.forget
+    )
+    return by_gates, by_previous, gradient.output
+
+
+def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+    """Reads one word of each sentence: int32 `[B]`; returns the next word's logits `[B, V]`."""
+    x = tf.gather(weights.embedding, words)
+    state, _ = _cell(weights, tf.matmul(x, weights.input_kernel) + weights.bias, state)
+    return _logits(weights, state.output), state
+
+
+def _logits(weights: Weights, outputs: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(outputs, weights.embedding, transpose_b=True) + weights.output_bias
+
+
+def _run(weights: Weights, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, list[_Step]]:
+    """Runs the recurrence; returns the embeddings read and the outputs, `[N, D]`, and the steps."""
+    x = tf.gather(weights.embedding, batch.inputs)
+    length = batch.running.shape[0] - 1
+    from_input = tf.split(
+        tf.matmul(x, weights.input_kernel) + weights.bias, batch.running[:-1], num=length
+    )
+    state = initial_state(weights, batch.running[0])
+    outputs, steps = [], []
+    for t in range(length):
+        rows = batch.running[t]
+        state, made = _cell(
+            weights, from_input[t], State(state.output[:rows], state.cell[:rows])
+        )
+        outputs.append(state.output)
+        steps.append(made)
+    return x, tf.concat(outputs, axis=0), steps
+
+
+def forward(weights: Weights, batch: Batch) -> tf.Tensor:
+    """Returns the logits of the word after each real position, `[N, V]`."""
+    _, outputs, _ = _run(weights, batch)
+    return _logits(weights, outputs)
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Returns the loss at each position, in nats: `[N]` of logits `[N, V]`."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+
+
+def loss_and_gradients(weights: Weights, batch: Batch) -> tuple[tf.Tensor, Weights]:
+    """Returns the mean cross-entropy over the batch's N real targets, in nats, and its gradients.
+
+    Targets are words, the unknown word and the end of the sentence, as in the papers' training
+    losses. A batch without a real position has loss 0 and gradients 0.
+    """
+    x, outputs, steps = _run(weights, batch)
+    scale = tf.math.reciprocal_no_nan(tf.cast(tf.shape(batch.targets)[0], tf.float32))
+    # The operation behind sparse_softmax_cross_entropy gives the loss and its gradient at once.
+    losses, by_logits = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
+        features=_logits(weights, outputs), labels=batch.targets
+    )
+    by_logits *= scale
+    by_outputs = tf.split(
+        tf.matmul(by_logits, weights.embedding), batch.running[:-1], num=len(steps)
+    )
+
+    carried = initial_state(weights, 0)
+    gates, projected = [], []
+    for t in reversed(range(len(steps))):
+        # Rows that end at t have no later step that could have sent a gradient back.
+        ended = [[0, batch.running[t] - batch.running[t + 1]], [0, 0]]
+        by_gates, carried, by_output = _cell_gradients(
+            weights,
+            steps[t],
+            State(by_outputs[t] + tf.pad(carried.output, ended), tf.pad(carried.cell, ended)),
+        )
+        gates.append(by_gates)
+        projected.append(by_output)
+    by_gates = tf.concat(gates[::-1], axis=0)
+    previous_outputs = tf.concat([made.previous.output for made in steps], axis=0)
+    exposed = tf.concat([made.exposed for made in steps], axis=0)
+    by_x = tf.matmul(by_gates, weights.input_kernel, transpose_b=True)
+    by_embedding = tf.matmul(by_logits, outputs, transpose_a=True)
+    gradients = Weights(
+        embedding=tf.tensor_scatter_nd_add(by_embedding, batch.inputs[:, tf.newaxis], by_x),
+        input_kernel=tf.matmul(x, by_gates, transpose_a=True),
+        recurrent_kernel=tf.matmul(previous_outputs, by_gates, transpose_a=True),
+        bias=tf.reduce_sum(by_gates, axis=0),
+        projection=tf.matmul(exposed, tf.concat(projected[::-1], axis=0), transpose_a=True),
+        output_bias=tf.reduce_sum(by_logits, axis=0),
+    )
+    return tf.reduce_sum(losses) * scale, gradients

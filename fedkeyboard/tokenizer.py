@@ -1,0 +1,160 @@
+"""Words and their ids: a SentencePiece word vocabulary with fixed special tokens.
+
+The ids of padding, begin, end and unknown are the first four, in this order, in every vocabulary.
+A sentence is a row of ids: begin, its words, end, cut to `length` + 1 and filled up with padding;
+the model reads the first `length` of them and predicts the last `length`.
+
+`vocabulary.txt` (a word a line, the line's number is the id) says the same as the SentencePiece
+model and is what a phone reads.
+"""
+
+import collections
+import dataclasses
+import functools
+import io
+import pathlib
+import tempfile
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import sentencepiece
+
+from fedkeyboard import files
+from fedkeyboard.errors import UserError
+from fedkeyboard.words import words
+
+PAD, BEGIN, END, UNKNOWN = range(4)
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
+
+MODEL_FILE = "tokenizer.model"
+VOCABULARY_FILE = "vocabulary.txt"
+
+_SPACE = "\u2581"  # SentencePiece writes the space before a word as this character
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenizer:
+    """A vocabulary of words.
+
+    Attributes:
+      model: The serialised SentencePiece model (`model_type="word"`).
+      vocabulary: Its entries in the order of their ids; the first four are `SPECIAL`.
+    """
+
+    model: bytes
+    vocabulary: tuple[str, ...]
+
+    @classmethod
+    def from_model(cls, model: bytes, *, name: str = MODEL_FILE) -> "Tokenizer":
+        """Reads a serialised SentencePiece word model; `name` is for errors."""
+        processor = sentencepiece.SentencePieceProcessor()
+        try:
+            processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise UserError(f"{name}: not a SentencePiece model") from error
+        pieces = [processor.id_to_piece(i) for i in range(len(processor))]
+        if tuple(pieces[:4]) != SPECIAL:
+            raise UserError(
+                f"{name}: its first entries are {pieces[:4]}, not {list(SPECIAL)}; "
+                "learn it with fedkeyboard"
+            )
+        return cls(model, SPECIAL + tuple(piece.removeprefix(_SPACE) for piece in pieces[4:]))
+
+    @classmethod
+    def learn(
+        cls, users: Iterable[Iterable[str]], *, vocabulary_size: int, minimum_users: int
+    ) -> "Tokenizer":
+        """Learns the most frequent words of `users`, each an iterable of raw sentences.
+
+        Words of fewer than `minimum_users` users are left out: a word that only one person writes
+        says more about that person than about the language.
+
+        Args:
+          users: The text of each training user.
+          vocabulary_size: Entries, the four special ones included; fewer if the text has fewer.
+          minimum_users: How many users must have written a word.
+
+        Raises:
+          UserError: If no word is left.
+        """
+        counts: collections.Counter[str] = collections.Counter()
+        writers: collections.Counter[str] = collections.Counter()
+        for sentences in users:
+            of_user = collections.Counter(word for text in sentences for word in words(text))
+            counts.update(of_user)
+            writers.update(of_user.keys())
+        # Sorted, so that words of equal count have the same ids whatever the order of the users.
+        shared = sorted(word for word in counts if writers[word] >= minimum_users)
+        if not shared:
+            raise UserError(
+                f"no word is written by at least {minimum_users} training users; lower "
+                "tokenizer.minimum_users or bring more text"
+            )
+        model = io.BytesIO()
+        with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as table:
+            table.writelines(f"{word}\t{counts[word]}\n" for word in shared)
+            table.flush()
+            sentencepiece.SentencePieceTrainer.train(
+                input=table.name,
+                input_format="tsv",
+                model_writer=model,
+                model_type="word",
+                vocab_size=min(vocabulary_size, len(shared) + len(SPECIAL)),
+                normalization_rule_name="identity",
+                character_coverage=1.0,
+                pad_id=PAD,
+                bos_id=BEGIN,
+                eos_id=END,
+                unk_id=UNKNOWN,
+                pad_piece=SPECIAL[PAD],
+                bos_piece=SPECIAL[BEGIN],
+                eos_piece=SPECIAL[END],
+                unk_piece=SPECIAL[UNKNOWN],
+                minloglevel=2,
+            )
+        return cls.from_model(model.getvalue())
+
+    @classmethod
+    def load(cls, directory: files.PathLike) -> "Tokenizer":
+        """Reads the tokenizer that `save` wrote."""
+        path = pathlib.Path(directory) / MODEL_FILE
+        try:
+            model = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; is {directory} a run directory?") from error
+        return cls.from_model(model, name=str(path))
+
+    def save(self, directory: files.PathLike) -> None:
+        """Writes `tokenizer.model` and `vocabulary.txt`."""
+        directory = pathlib.Path(directory)
+        files.write_bytes(directory / MODEL_FILE, self.model)
+        self.save_vocabulary(directory / VOCABULARY_FILE)
+
+    def save_vocabulary(self, path: files.PathLike) -> None:
+        """Writes the entries alone, a line each: what a phone needs of the tokenizer."""
+        files.write_text(path, "".join(f"{entry}\n" for entry in self.vocabulary))
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    @functools.cached_property
+    def _ids(self) -> dict[str, int]:
+        return {entry: i for i, entry in enumerate(self.vocabulary)}
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the ids of the words of `text`, `UNKNOWN` for words outside the vocabulary.
+
+        A table look-up a word, as the phone does it: SentencePiece's own `encode` gives the same
+        ids but joins neighbouring unknown words into one token.
+        """
+        ids = self._ids
+        return [ids.get(word, UNKNOWN) for word in words(text)]
+
+    def rows(self, sentences: Sequence[str], length: int) -> np.ndarray:
+        """Returns int32 `[n, length + 1]`: a row for each sentence that has a word."""
+        encoded = [ids for ids in map(self.encode, sentences) if ids]
+        rows = np.full((len(encoded), length + 1), PAD, np.int32)
+        for row, ids in zip(rows, encoded, strict=True):
+            whole = [BEGIN, *ids[:length], END][: length + 1]
+            row[: len(whole)] = whole
+        return rows

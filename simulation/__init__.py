@@ -1,0 +1,1 @@
+"""Phones in time: cohorts, the round loop, runs and their reports."""

@@ -1,0 +1,200 @@
+"""An experiment's settings: a TOML file, checked as it is loaded.
+
+A key that does not exist, a value of the wrong type or out of range is an error that names the key
+and what is allowed; a setting that is not given has the default that stands here.
+"""
+
+import pathlib
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+import tomli_w
+
+from fedkeyboard import files
+from fedkeyboard.errors import UserError
+
+Count = Annotated[int, pydantic.Field(ge=1)]
+Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Population(_Section):
+    """Whose text: a bundled corpus, cleaned as said here, or a population file as it is."""
+
+    corpus: Literal["chitchat"] | None = None
+    file: str | None = None
+    minimum_sentences: Count = 5
+    maximum_sentences: Count = 500
+
+    @pydantic.model_validator(mode="after")
+    def _one_source(self) -> "Population":
+        if (self.corpus is None) == (self.file is None):
+            raise ValueError('give either corpus = "chitchat" or file = "a population file"')
+        return self
+
+
+class Tokenizer(_Section):
+    """The vocabulary: entries with the four special ones, of words that so many users wrote."""
+
+    vocabulary_size: Annotated[int, pydantic.Field(ge=8)] = 10_000
+    minimum_users: Count = 2
+
+
+class Model(_Section):
+    """The sizes of `fedkeyboard.model.Sizes`; Gboard's."""
+
+    embedding: Count = 96
+    units: Count = 670
+    length: Annotated[int, pydantic.Field(ge=2)] = 20
+
+
+class Client(_Section):
+    """What a phone does in a round (`fedkeyboard.local_training.LocalTraining`)."""
+
+    learning_rate: Rate = 0.5
+    batch_size: Count = 16
+    epochs: Count = 1
+    clipping_norm: Rate = 5.0
+    maximum_sentences: Count = 128
+    weighting: Literal["sentences", "uniform"] = "sentences"
+
+
+class Server(_Section):
+    """The server's optimizer, TFF's; momentum is also Adam's decay of the first moment."""
+
+    optimizer: Literal["sgd", "momentum", "adam"] = "adam"
+    learning_rate: Rate = 0.01
+    momentum: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
+    epsilon: Rate = 1e-5
+
+
+class Rounds(_Section):
+    """How long to train, how many phones a round, and how often to save and to look."""
+
+    count: Count
+    cohort: Count
+    checkpoint_every: Count = 25
+    validate_every: Count = 25
+    validation_users: Count = 20
+    validation_sentences: Count = 50
+
+
+class Runtime(_Section):
+    """How the machine is used; changes no result but its rounding."""
+
+    concurrent_clients: Count | None = None
+
+
+class Config(_Section):
+    """An experiment."""
+
+    seed: Annotated[int, pydantic.Field(ge=0)] = 0
+    population: Population
+    tokenizer: Tokenizer = Tokenizer()
+    model: Model = Model()
+    client: Client = Client()
+    server: Server = Server()
+    rounds: Rounds
+    runtime: Runtime = Runtime()
+
+    def save(self, path: files.PathLike) -> None:
+        """Writes every setting as TOML, the ones left to their defaults too."""
+        files.write_text(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
+
+
+# What a resumed run may change: how long it trains and how it uses the machine.
+RESUMABLE = {("rounds", "count"), ("runtime", "concurrent_clients")}
+
+
+def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:
+    """Reads an experiment.
+
+    Args:
+      path: The TOML file.
+      overrides: `section.key=value` each, the value as TOML, or a bare string.
+
+    Raises:
+      UserError: If the file cannot be read or a setting is not allowed.
+    """
+    path = pathlib.Path(path)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give a TOML file as --config") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8; save it as UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not TOML: {error}") from error
+    for override in overrides:
+        _set(tree, override)
+    return _checked(tree, str(path))
+
+
+def override(config: Config, overrides: Sequence[str]) -> Config:
+    """Returns `config` with some settings changed, `section.key=value` each."""
+    tree = config.model_dump(exclude_none=True)
+    for text in overrides:
+        _set(tree, text)
+    return _checked(tree, "--set")
+
+
+def differences(config: Config, other: Config) -> list[str]:
+    """Returns the settings, `section.key`, in which two experiments differ beyond `RESUMABLE`."""
+    mine, others = config.model_dump(), other.model_dump()
+    found = []
+    for section, settings in mine.items():
+        if not isinstance(settings, dict):
+            settings, theirs = {None: settings}, {None: others[section]}
+        else:
+            theirs = others[section]
+        found += [
+            section if key is None else f"{section}.{key}"
+            for key, value in settings.items()
+            if value != theirs[key] and (section, key) not in RESUMABLE
+        ]
+    return found
+
+
+def _checked(tree: dict[str, Any], name: str) -> Config:
+    try:
+        return Config.model_validate(tree)
+    except pydantic.ValidationError as error:
+        raise UserError(f"{name}: {_explain(error.errors()[0])}") from error
+
+
+def _explain(error: dict[str, Any]) -> str:
+    """Says one of pydantic's errors in a line: the key, what is wrong, what is allowed."""
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        section: Any = Config
+        for part in error["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        return f"{key}: no such setting; there are {', '.join(section.model_fields)}"
+    if error["type"] == "missing":
+        return f"{key}: missing; it has no default"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if isinstance(error["input"], dict):
+        return f"{key}: {message}"
+    return f"{key}: {message}, not {error['input']!r}"
+
+
+def _set(tree: dict[str, Any], text: str) -> None:
+    """Puts `section.key=value` into `tree`."""
+    name, equals, value = text.partition("=")
+    *sections, key = name.strip().split(".")
+    if not equals or not key:
+        raise UserError(f"--set {text}: write section.key=value, such as rounds.count=100")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"--set {text}: {section} has no settings of its own")
+    try:
+        tree[key] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        tree[key] = value.strip()

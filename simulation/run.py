@@ -1,0 +1,188 @@
+"""A run directory: all that is needed to resume, evaluate, export and explain a run.
+
+    config.toml         every setting, as it was resolved
+    population.json     which population file, and its fingerprint
+    tokenizer.model     the SentencePiece model, and vocabulary.txt, its entries
+    checkpoints/        the learning process's state, by tff.program.FileProgramStateManager
+    weights.npz         the model at the last checkpoint
+    rounds.csv          a row a round; tensorboard/ has the same
+    metrics.json        the final evaluation on unseen users
+    report.html         curves and figures for a reader
+
+`runs/latest` points to the newest run of `runs/`.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import time
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data.population import Population
+from fedkeyboard import files, model
+from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.tokenizer import Tokenizer
+from simulation import config as configs
+
+RUNS = pathlib.Path("runs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory that has been begun.
+
+    Attributes:
+      path: The directory.
+      config: The run's settings.
+      tokenizer: The run's vocabulary.
+    """
+
+    path: pathlib.Path
+    config: configs.Config
+    tokenizer: Tokenizer
+
+    @property
+    def sizes(self) -> model.Sizes:
+        """The model's sizes: the settings', and the vocabulary that the text gave."""
+        return model.Sizes(vocabulary=len(self.tokenizer), **self.config.model.model_dump())
+
+    @property
+    def rounds_csv(self) -> pathlib.Path:
+        """A row a round."""
+        return self.path / "rounds.csv"
+
+    def open_population(self) -> Population:
+        """Opens the population that the run trains on.
+
+        Raises:
+          UserError: If the file is gone or is another one than at the run's begin.
+        """
+        record = _read_json(self.path / "population.json")
+        population = Population.open(record["file"])
+        if population.fingerprint != record["fingerprint"]:
+            population.close()
+            raise UserError(
+                f"{record['file']}: not the population that {self.path} was begun with; "
+                "put that file back or begin a new run"
+            )
+        return population
+
+    def save_weights(self, weights: model.Weights, round_number: int) -> None:
+        """Writes `weights.npz`, the model after a round."""
+        with files.replacing(self.path / "weights.npz") as temporary, open(temporary, "wb") as file:
+            np.savez(file, round=round_number, **weights._asdict())
+
+    def weights(self) -> tuple[model.Weights, int]:
+        """Reads `weights.npz`: the weights, and the round they are of.
+
+        Raises:
+          RunFailure: If no checkpoint was reached, or the file is damaged.
+        """
+        path = self.path / "weights.npz"
+        try:
+            with np.load(path) as arrays:
+                weights = model.Weights(*(arrays[name] for name in model.Weights._fields))
+                round_number = int(arrays["round"])
+        except FileNotFoundError as error:
+            raise RunFailure(
+                f"{self.path}: no checkpoint yet; wait, or go on with "
+                f"fedkeyboard simulate --resume --out {self.path}"
+            ) from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunFailure(
+                f"{path}: damaged; write it again with "
+                f"fedkeyboard simulate --resume --out {self.path}"
+            ) from error
+        if [w.shape for w in weights] != list(model.weight_shapes(self.sizes)):
+            raise RunFailure(f"{path}: not of the model that config.toml describes")
+        return weights, round_number
+
+    def save_metrics(self, metrics: dict[str, Any]) -> None:
+        """Writes `metrics.json`."""
+        files.write_text(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+    def metrics(self) -> dict[str, Any] | None:
+        """Reads `metrics.json`; None before the final evaluation."""
+        path = self.path / "metrics.json"
+        return _read_json(path) if path.exists() else None
+
+
+def new_directory(config_path: files.PathLike) -> pathlib.Path:
+    """Returns the directory of a new run, named after its settings' file and the time."""
+    stem = pathlib.Path(config_path).stem
+    return RUNS / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+
+
+def begin(
+    path: files.PathLike, config: configs.Config, population: Population, tokenizer: Tokenizer
+) -> Run:
+    """Writes what a run begins with into its directory; `config.toml` last, as the sign of a run."""
+    path = pathlib.Path(path)
+    tokenizer.save(path)
+    record = {"file": str(population.path.absolute()), "fingerprint": population.fingerprint}
+    files.write_text(path / "population.json", json.dumps(record, indent=2) + "\n")
+    config.save(path / "config.toml")
+    if path.parent == RUNS:
+        _point_latest(path)
+    return Run(path, config, tokenizer)
+
+
+def open_run(path: files.PathLike) -> Run:
+    """Opens a run directory.
+
+    Raises:
+      UserError: If it is none.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such run directory; begin one with fedkeyboard simulate")
+    if not (path / "config.toml").exists():
+        raise UserError(f"{path}: not a run directory (it has no config.toml)")
+    return Run(path.resolve(), configs.load(path / "config.toml"), Tokenizer.load(path))
+
+
+@contextlib.contextmanager
+def claimed(path: files.PathLike, *, resume: bool) -> Iterator[pathlib.Path]:
+    """Makes or finds a run's directory, and holds it against other processes.
+
+    Raises:
+      UserError: If the directory has something in it and the run is not resumed.
+      RunFailure: If it cannot be made, or another process holds it.
+    """
+    path = pathlib.Path(path)
+    if resume:
+        open_run(path)
+    elif path.is_file():
+        raise UserError(f"{path}: a file; give a directory as --out")
+    elif (path / "config.toml").exists():
+        raise UserError(f"{path}: has a run already; use --resume, or another --out")
+    elif path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()):
+        raise UserError(f"{path}: not empty; give another --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFailure(f"{path}: {error.strerror}") from error
+    with files.locked(path):
+        yield path
+
+
+def _point_latest(path: pathlib.Path) -> None:
+    temporary = RUNS / f".latest-{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(path.name)
+    temporary.replace(RUNS / "latest")
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RunFailure(f"{path}: damaged: {error}") from error

@@ -1,0 +1,232 @@
+"""The round loop: cohorts go in, a checkpointed model comes out.
+
+TFF's program library keeps the state (`FileProgramStateManager`) and releases the metrics
+(`CSVFileReleaseManager`, `TensorBoardReleaseManager`); `tff.learning.programs.train_model` is not
+used because it draws cohorts from an iterator whose state it saves, where ours follow from seed and
+round alone, and because it reports no progress.
+"""
+
+import asyncio
+import csv
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedkeyboard import evaluation, federated_averaging, files, local_training, model, runtime
+from fedkeyboard.errors import RunFailure, UserError
+from simulation.cohorts import Reader
+from simulation.run import Run
+
+_LOG = logging.getLogger("fedkeyboard")
+_KEY = "round"
+
+
+class Round(NamedTuple):
+    """What a round reports; the last three are None in rounds without validation.
+
+    Attributes:
+      round: Its number, from 1.
+      seconds: Wall-clock time.
+      phones: Phones in the cohort.
+      sentences: That they trained on.
+      targets: That they trained on.
+      steps: Batches that they trained on.
+      rejected: Updates that were not finite.
+      loss: Mean cross-entropy of the targets as the phones trained on them, in nats.
+      validation_top1_recall: On a fixed sample of validation users, after the round.
+      validation_top3_recall: The same.
+      validation_perplexity: The same.
+    """
+
+    round: int
+    seconds: float
+    phones: int
+    sentences: int
+    targets: int
+    steps: int
+    rejected: int
+    loss: float
+    validation_top1_recall: float | None
+    validation_top3_recall: float | None
+    validation_perplexity: float | None
+
+
+def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> model.Weights:
+    """Trains to the run's last round, from its last checkpoint if it has one.
+
+    Args:
+      run: The run, whose directory this process holds.
+      reader: The phones' text.
+      on_round: Called after each round, and once, at once, with the last round of a resumed run.
+
+    Returns:
+      The weights after the last round.
+
+    Raises:
+      UserError: If the population has fewer training phones than a cohort.
+      RunFailure: If the checkpoints cannot be used, or TFF's worker dies.
+    """
+    available = len(reader.population.phones("train"))
+    if run.config.rounds.cohort > available:
+        raise UserError(
+            f"{reader.population.path}: has {available} training phones, and rounds.cohort = "
+            f"{run.config.rounds.cohort} asks for more; lower it with "
+            f"--set rounds.cohort={available}"
+        )
+    with runtime.tff_runtime(concurrent_clients=run.config.runtime.concurrent_clients):
+        return asyncio.run(_train(run, reader, on_round))
+
+
+async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> model.Weights:
+    settings = run.config.rounds
+    process = _process(run)
+    state = await tff.program.materialize_value(process.initialize())
+    checkpoints = Checkpoints(run)
+    state, done = await checkpoints.load(state)
+    keep_rounds(run, done)
+    if done:
+        run.save_weights(state.global_model_weights.trainable, done)
+    csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname=_KEY)
+    tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
+    validation = reader.validation_rows(settings.validation_users, settings.validation_sentences)
+
+    loop = asyncio.get_running_loop()
+    upcoming = loop.run_in_executor(None, _read_cohort, run, reader, done + 1)
+    for number in range(done + 1, settings.count + 1):
+        began = time.monotonic()
+        data = await upcoming
+        # The next cohort is read and tokenised while this one trains.
+        upcoming = loop.run_in_executor(None, _read_cohort, run, reader, number + 1)
+        output = process.next(state, data)
+        state = output.state
+        sums = (await tff.program.materialize_value(output.metrics))["client_work"]
+        last = number == settings.count
+        validated: dict[str, Any] = {}
+        if last or number % settings.validate_every == 0:
+            weights = await _weights(state)
+            validated = evaluation.evaluate(evaluation.WeightsScorer(weights), validation)
+        report = Round(
+            round=number,
+            seconds=time.monotonic() - began,
+            phones=len(data),
+            sentences=int(sums["sentences"]),
+            targets=int(sums["targets"]),
+            steps=int(sums["steps"]),
+            rejected=int(sums["rejected"]),
+            loss=float(sums["loss_sum"] / sums["targets"]) if sums["targets"] else float("nan"),
+            validation_top1_recall=validated.get("top1_recall"),
+            validation_top3_recall=validated.get("top3_recall"),
+            validation_perplexity=validated.get("perplexity"),
+        )
+        values = {k: v for k, v in report._asdict().items() if k != _KEY}
+        # The columns of the first row are those of the file: an absent value is an empty field.
+        await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)
+        await tensorboard.release({k: v for k, v in values.items() if v is not None}, number)
+        if last or number % settings.checkpoint_every == 0:
+            state = await tff.program.materialize_value(state)
+            await checkpoints.save(state, number)
+            run.save_weights(state.global_model_weights.trainable, number)
+        on_round(report)
+    upcoming.cancel()
+    return await _weights(state)
+
+
+def _process(run: Run) -> tff.learning.templates.LearningProcess:
+    client, server = run.config.client, run.config.server
+    return federated_averaging.learning_process(
+        model.initial_weights(run.sizes, run.config.seed),
+        length=run.sizes.length,
+        training=local_training.LocalTraining(
+            learning_rate=client.learning_rate,
+            batch_size=client.batch_size,
+            epochs=client.epochs,
+            clipping_norm=client.clipping_norm,
+        ),
+        weighting=client.weighting,
+        optimizer=federated_averaging.server_optimizer(
+            server.optimizer, server.learning_rate, server.momentum, server.epsilon
+        ),
+    )
+
+
+def _read_cohort(run: Run, reader: Reader, number: int) -> list[list[np.ndarray]]:
+    phones = reader.cohort(number, run.config.rounds.cohort)
+    at_most = run.config.client.maximum_sentences
+    return [
+        federated_averaging.phone_data(reader.training_rows(phone, number, at_most))
+        for phone in phones
+    ]
+
+
+async def _weights(state: Any) -> model.Weights:
+    values = await tff.program.materialize_value(state.global_model_weights.trainable)
+    return model.Weights(*values)
+
+
+class Checkpoints:
+    """The learning process's states, by TFF's state manager, whole even after a power cut."""
+
+    def __init__(self, run: Run):
+        self._run = run
+        self._directory = run.path / "checkpoints"
+        self._manager = tff.program.FileProgramStateManager(
+            self._directory, prefix="round_", keep_total=3, keep_first=False
+        )
+
+    async def save(self, state: Any, number: int) -> None:
+        """Saves the state after a round, its values materialised."""
+        # As a flat list: TensorFlow wraps dictionaries and tuples in proxies (wrapt), which it
+        # then cannot trace beside a typing_extensions as new as pydantic needs.
+        await self._manager.save(tf.nest.flatten(state), number)
+        # TFF renames a complete directory into place but does not wait for the disk.
+        for path in sorted((self._directory / f"round_{number}").rglob("*"), reverse=True):
+            files.sync(path)
+        files.sync(self._directory)
+
+    async def load(self, initial: Any) -> tuple[Any, int]:
+        """Returns the last state that can be read and its round; `initial` and 0 if there is none.
+
+        Raises:
+          RunFailure: If there are checkpoints, and none can be read.
+        """
+        for unfinished in self._directory.glob("round_*_temp*"):
+            shutil.rmtree(unfinished)
+        versions = await self._manager.get_versions() or []
+        for version in reversed(versions):
+            path = self._directory / f"round_{version}"
+            try:
+                flat = await self._manager.load(version, tf.nest.flatten(initial))
+                state = tf.nest.pack_sequence_as(initial, flat)
+            except Exception as error:  # noqa: BLE001, TensorFlow raises what it likes here.
+                _LOG.warning("%s: damaged (%s); trying the one before", path, type(error).__name__)
+                shutil.rmtree(path)
+                continue
+            return state, version
+        if versions:
+            raise RunFailure(
+                f"{self._directory}: no checkpoint can be read; begin a new run with another --out"
+            )
+        return initial, 0
+
+
+def keep_rounds(run: Run, last: int) -> None:
+    """Drops the rows after round `last` from rounds.csv: a resumed run writes them again.
+
+    A row that was cut short by a kill is one of them, since checkpoints are written after rows.
+    """
+    if not run.rounds_csv.exists():
+        return
+    with open(run.rounds_csv, newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    kept = [row for row in rows if row and row[0].isdigit() and int(row[0]) <= last]
+    with (
+        files.replacing(run.rounds_csv) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([header, *kept])

@@ -1,0 +1,51 @@
+import contextlib
+
+import pytest
+
+from data.cleaning import Cleaning
+from data.corpora import chitchat
+from data.prepare import prepare
+from fedkeyboard.errors import UserError
+
+
+@pytest.fixture
+def refuses():
+    """Checks that a block raises a UserError of one line with all of `parts`, none of `secrets`."""
+
+    @contextlib.contextmanager
+    def check(*parts, secrets=(), error=UserError):
+        with pytest.raises(error) as caught:
+            yield
+        message = str(caught.value)
+        assert type(caught.value) is error
+        assert message and len(message.splitlines()) == 1
+        for part in parts:
+            assert str(part) in message
+        for secret in secrets:
+            assert secret not in message
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    return list(chitchat())
+
+
+@pytest.fixture(scope="session")
+def chitchat_population(corpus, tmp_path_factory):
+    path = tmp_path_factory.mktemp("chitchat") / "chitchat.sqlite"
+    return path, prepare(corpus, path, source="chitchat", cleaning=Cleaning())
+
+
+@pytest.fixture(scope="session")
+def few(corpus):
+    """The first messages of the corpus: some 30 users, interleaved."""
+    return corpus[:2000]
+
+
+@pytest.fixture
+def population_file(few, tmp_path):
+    path = tmp_path / "population.sqlite"
+    prepare(few, path, source="few", cleaning=Cleaning())
+    return path

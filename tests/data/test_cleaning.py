@@ -1,0 +1,96 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.cleaning import Cleaning, Sentence, clean
+from fedkeyboard.words import words
+
+ALL = Cleaning(minimum_sentences=1)
+
+# Few words, so that repeats are likely, in several spellings, with what is no word between them.
+WORD = st.sampled_from(["yes", "Yes", "YES!", "no", "don't", "don’t", "?", "10", "🙂", "\n"])
+CHAT = st.lists(WORD, max_size=4).map(" ".join)
+MESSAGES = st.lists(st.tuples(st.none() | st.floats(0, 1e10), CHAT | st.text()), max_size=30)
+SETTINGS = st.builds(
+    lambda minimum, more, words: Cleaning(minimum, minimum + more, words),
+    st.integers(1, 6),
+    st.integers(0, 6),
+    st.integers(1, 3),
+)
+
+
+def kept(*texts, cleaning=ALL):
+    return [each.text for each in clean([(None, text) for text in texts], cleaning)]
+
+
+def test_what_is_dropped():
+    assert kept("Hello", "how are you?", "!!!", "") == ["how are you?"]
+    assert kept("no no NO", "ha ha", "haha haha ha") == ["haha haha ha"]
+    assert kept("call me", "Call me!", "call ME", "call her") == ["call me", "call her"]
+
+
+def test_only_the_message_just_before_makes_a_repeat():
+    assert kept("call me", "ok", "call me") == ["call me", "ok", "call me"][::2]
+    assert kept("call me", "call her", "call me") == ["call me", "call her", "call me"]
+
+
+def test_one_word_can_be_enough():
+    one = Cleaning(minimum_sentences=1, minimum_words=1)
+    assert kept("yes", "yes yes", "?", "no", cleaning=one) == ["yes", "no"]
+
+
+def test_the_first_sentences_are_kept_and_no_more_drawn():
+    drawn = []
+
+    def messages():
+        for i in range(100):
+            drawn.append(i)
+            yield float(i), f"number {i}"
+
+    expected = [Sentence(float(i), f"number {i}", 2) for i in range(3)]
+    assert clean(messages(), Cleaning(1, 3, 2)) == expected
+    assert drawn == [0, 1, 2]
+
+
+def test_a_user_with_too_few_is_left_out():
+    texts = ["one two", "two three", "three four", "four"]
+    assert kept(*texts, cleaning=Cleaning(minimum_sentences=3)) == texts[:3]
+    assert kept(*texts, cleaning=Cleaning(minimum_sentences=4)) == []
+
+
+@given(MESSAGES, SETTINGS)
+def test_properties_of_what_is_kept(messages, cleaning):
+    sentences = clean(messages, cleaning)
+    assert not sentences or (
+        cleaning.minimum_sentences <= len(sentences) <= cleaning.maximum_sentences
+    )
+    rest = iter(messages)
+    for sentence in sentences:
+        assert (sentence.time, sentence.text) in rest  # In order, and as they were.
+        assert sentence.words == len(words(sentence.text)) >= cleaning.minimum_words
+        assert sentence.words == 1 or len(set(words(sentence.text))) > 1
+
+
+@given(MESSAGES, SETTINGS)
+def test_same_as_the_rules_one_after_the_other(messages, cleaning):
+    said = [tuple(words(text)) for _, text in messages]
+    usable = [
+        message
+        for message, now, before in zip(messages, said, [None, *said], strict=False)
+        if len(now) >= cleaning.minimum_words
+        and (len(now) == 1 or len(set(now)) > 1)
+        and now != before
+    ][: cleaning.maximum_sentences]
+    expected = usable if len(usable) >= cleaning.minimum_sentences else []
+    assert [sentence[:2] for sentence in clean(messages, cleaning)] == expected
+
+
+@pytest.mark.parametrize("name", ["minimum_sentences", "maximum_sentences", "minimum_words"])
+def test_impossible_settings(name, refuses):
+    with refuses(name, "is 0", "1 or more"):
+        Cleaning(**{name: 0})
+
+
+def test_contradictory_settings(refuses):
+    with refuses("maximum_sentences is 3", "minimum_sentences", "is 4"):
+        Cleaning(minimum_sentences=4, maximum_sentences=3)

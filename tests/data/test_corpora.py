@@ -1,0 +1,268 @@
+import csv
+import io
+import itertools
+import json
+import tempfile
+from datetime import UTC, datetime
+
+import chitchat_dataset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.corpora import Message, chitchat, csv_file, jsonl_file
+
+SECRETS = ("anna", "hello there")
+
+
+def read_csv(path, time="time"):
+    return list(csv_file(path, "user", "text", time))
+
+
+def read_jsonl(path, time="time"):
+    return list(jsonl_file(path, "user", "text", time))
+
+
+@pytest.fixture
+def file(tmp_path_factory):
+    # Not tmp_path, whose name holds the parameters of the test, secrets among them.
+    path = tmp_path_factory.mktemp("files") / "messages"
+
+    def write(content):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def test_chitchat_has_the_published_counts(corpus):
+    # From the README of the data set.
+    assert len(corpus) == 258_145
+    assert len({message.user for message in corpus}) == 1_315
+
+
+def test_chitchat_keeps_text_order_and_times(corpus):
+    turns = [turn for each in chitchat_dataset.Dataset().values() for turn in each["messages"]]
+    raw = list(itertools.chain.from_iterable(turns))
+    assert [message.text for message in corpus] == [each["text"] for each in raw]
+    assert [message.row for message in corpus] == list(range(1, len(raw) + 1))
+    for i in range(0, len(raw), 1000):
+        expected = datetime.strptime(raw[i]["timestamp"], "%Y-%m-%dT%H:%M:%SZ")
+        assert corpus[i].time == expected.replace(tzinfo=UTC).timestamp()
+
+
+def test_chitchat_reads_times_without_z_as_utc_too(monkeypatch):
+    def conversation(timestamp):
+        return {"messages": [[{"sender": "a", "text": "b", "timestamp": timestamp}]]}
+
+    both = [conversation("2018-05-02T19:38:15Z"), conversation("2018-05-02T19:38:15")]
+    monkeypatch.setattr(chitchat_dataset, "Dataset", lambda: dict(enumerate(both)))
+    assert [message.time for message in chitchat()] == [1525289895.0] * 2
+
+
+def test_csv_round_trip_of_real_text(few, tmp_path):
+    path = tmp_path / "messages.csv"
+    with path.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["time", "text", "user"])
+        writer.writerows((message.time, message.text, message.user) for message in few)
+    assert [message[:3] for message in read_csv(path)] == [message[:3] for message in few]
+
+
+def test_jsonl_round_trip_of_real_text(few, tmp_path):
+    path = tmp_path / "messages.jsonl"
+    path.write_text("".join(json.dumps(message._asdict()) + "\n" for message in few))
+    expected = [message._replace(row=row) for row, message in enumerate(few, 1)]
+    assert read_jsonl(path) == expected
+
+
+TEXTS = st.lists(
+    st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0") | st.just("\n")),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(TEXTS, st.sampled_from(["\n", "\r\n"]))
+def test_csv_any_text_comes_back_named_by_the_line_where_its_row_begins(texts, end):
+    content = io.StringIO(newline="")
+    writer = csv.writer(content, lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerow(["user", "text"])
+    begins = []
+    for text in texts:
+        # Universal newlines, here by StringIO: "\r\n", "\r" and "\n" each end a line.
+        begins.append(io.StringIO(content.getvalue(), newline=None).read().count("\n") + 1)
+        writer.writerow(["u", text])
+    with tempfile.NamedTemporaryFile() as handle:
+        handle.write(content.getvalue().encode())
+        handle.flush()
+        expected = [Message("u", None, text, row) for text, row in zip(texts, begins, strict=True)]
+        assert read_csv(handle.name, time=None) == expected
+
+
+def test_csv_tolerates_a_byte_order_mark_and_empty_lines(file):
+    path = file(b"\xef\xbb\xbfuser,text\n\na,b\n\r\nc,\n")
+    assert read_csv(path, None) == [Message("a", None, "b", 3), Message("c", None, "", 5)]
+
+
+def test_jsonl_tolerates_a_byte_order_mark_empty_lines_and_numbered_users(file):
+    path = file(b'\xef\xbb\xbf{"user": 17, "text": "b"}\n\n{"user": "c", "text": ""}')
+    assert read_jsonl(path, None) == [Message("17", None, "b", 1), Message("c", None, "", 3)]
+
+
+def test_sources_are_lazy(file):
+    messages = csv_file(file("user,text\na,b\nbroken\n"), "user", "text", None)
+    assert next(messages).text == "b"
+    messages = jsonl_file(file('{"user": "a", "text": "b"}\nbroken\n'), "user", "text", None)
+    assert next(messages).text == "b"
+
+
+def test_a_long_text_is_read(file):
+    text = "long " * 100_000
+    assert read_csv(file(f"user,text\na,{text}\n"), None)[0].text == text
+
+
+NOON = datetime(2018, 5, 2, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2018-05-02T12:00:00Z",
+        "2018-05-02T12:00:00",
+        "2018-05-02 12:00:00.000",
+        " 2018-05-02T14:00:00+02:00 ",
+        "1525262400",
+        "1525262400.0",
+        "1525262400000",
+    ],
+)
+def test_times_in_every_notation(file, value):
+    assert read_csv(file(f"user,text,time\na,b,{value}\n"))[0].time == NOON
+    line = json.dumps({"user": "a", "text": "b", "time": value})
+    assert read_jsonl(file(line))[0].time == NOON
+
+
+@pytest.mark.parametrize("value", [NOON, int(NOON), int(NOON) * 1000])
+def test_jsonl_times_as_numbers(file, value):
+    line = json.dumps({"user": "a", "text": "b", "time": value})
+    assert read_jsonl(file(line))[0].time == NOON
+
+
+def test_times_before_1970_and_at_the_edge_of_milliseconds(file):
+    lines = [
+        {"user": "a", "text": "b", "time": time} for time in (-1, 1e11, 1.001e11, "1969-12-31")
+    ]
+    path = file("\n".join(map(json.dumps, lines)))
+    assert [message.time for message in read_jsonl(path)] == [-1, 1e11, 1.001e8, -86400]
+
+
+@pytest.mark.parametrize("read", [read_csv, read_jsonl])
+class TestFile:
+    def test_missing(self, read, tmp_path, refuses):
+        with refuses(tmp_path / "none.csv", "no such file"):
+            read(tmp_path / "none.csv")
+
+    def test_directory(self, read, tmp_path, refuses):
+        with refuses(tmp_path, "is a directory"):
+            read(tmp_path)
+
+    def test_below_a_file(self, read, file, refuses):
+        path = file("x") / "messages.csv"
+        with refuses(path, "cannot be read"):
+            read(path)
+
+    @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf"])
+    def test_empty(self, read, content, file, refuses):
+        path = file(content)
+        with refuses(path, "is empty"):
+            read(path)
+
+
+GOOD = "user,text,time\nbob,fine,2018-05-02\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("user,text,time\n", ["header but no message"]),
+        ("user,text,time\n\n\n", ["header but no message"]),
+        ("user,time,said\n1,2,3\n", ['no column "text"', '"user", "time", "said"']),
+        ("user;text;time\n1;2;3\n", ['no column "user"', '"user;text;time"']),
+        ("user,text,text,time\n1,2,3,4\n", ["several columns", '"text"']),
+        (GOOD + ",hello there,2018-05-02\n", ["line 3", '"user" is empty']),
+        (GOOD + "  ,hello there,2018-05-02\n", ["line 3", '"user" is empty']),
+        (GOOD + "anna,hello there\n", ["line 3", "2 fields", "header has 3"]),
+        (GOOD + "anna,hello there,friend,2018-05-02\n", ["line 3", "4 fields", "header has 3"]),
+        (GOOD + "anna,hello there,noon\n", ["line 3", '"time" is not a time', "ISO 8601"]),
+        (GOOD + "anna,hello there,\n", ["line 3", '"time" is not a time']),
+        (GOOD + "anna,hello there,nan\n", ["line 3", '"time" is not a time']),
+        (GOOD + "anna,hello there,-inf\n", ["line 3", '"time" is not a time']),
+        (GOOD + "anna,hello there,1525262400000000\n", ["line 3", '"time" is not a time']),
+        (GOOD + "anna,hello there,2018-02-30\n", ["line 3", '"time" is not a time']),
+        (GOOD.encode() + b"anna,hello there \xe9,1\n", ["line 3", "not UTF-8"]),
+        (GOOD.encode() + b'anna,"hello there\n\n \xff",1\n', ["line 5", "not UTF-8"]),
+        (GOOD.encode("utf-16"), ["line 1", "not UTF-8"]),
+        (GOOD.encode("utf-16-le"), ["line 1", "NUL"]),
+        (GOOD + "anna,hello there\0,1\n", ["line 3", "NUL"]),
+        (GOOD + 'anna,"hello there" friend,1\n', ["begins at line 3", "broken quoting"]),
+        (GOOD + 'anna,"hello there,1\nbob,fine,1\n', ["begins at line 3", "broken quoting"]),
+        (GOOD + 'anna,"a\nb",1\nanna,"hello there', ["begins at line 5", "broken quoting"]),
+        (GOOD + 'anna,"a\n\nb",1\nanna,hello there,x\n', ["line 6", "not a time"]),
+        (GOOD + 'anna,"hello there\n\n",x\n', ["line 3", "not a time"]),
+        (GOOD + 'anna,"hello there' + "\nmore" * 300_000, ["begins at line 3", "1,048,576"]),
+    ],
+)
+def test_csv_refuses(content, parts, file, refuses):
+    path = file(content)
+    with refuses(path, *parts, secrets=SECRETS):
+        read_csv(path)
+
+
+def test_columns_are_listed_short_and_on_one_line(file, refuses):
+    header = ['"a\nb"', "x" * 100] + [f"c{i}" for i in range(40)]
+    path = file(",".join(header) + "\n")
+    with refuses('no column "user"', '"a\\nb"', "x" * 27 + '..."', "c9", secrets=["c10", "x" * 30]):
+        read_csv(path)
+
+
+LINE = '{"user": "bob", "text": "fine", "time": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ('{"user": "anna", "text": "hello there', ["not valid JSON"]),
+        ("anna: hello there", ["not valid JSON"]),
+        ("[" * 200_000, ["not valid JSON"]),
+        ('{"user": "anna"} {"text": "hello there"}', ["not valid JSON"]),
+        ('["anna", "hello there", 1]', ["not a JSON object"]),
+        ('"anna"', ["not a JSON object"]),
+        ("null", ["not a JSON object"]),
+        ('{"anna": "hello there"}', ['no key "user"']),
+        ('{"user": "anna", "time": 1}', ['no key "text"']),
+        ('{"user": "anna", "text": "hello there"}', ['no key "time"']),
+        ('{"user": "", "text": "hello there", "time": 1}', ['"user" is empty']),
+        ('{"user": " ", "text": "hello there", "time": 1}', ['"user" is empty']),
+        ('{"user": null, "text": "hello there", "time": 1}', ['"user" is not a string']),
+        ('{"user": true, "text": "hello there", "time": 1}', ['"user" is not a string']),
+        ('{"user": 1.5, "text": "hello there", "time": 1}', ['"user" is not a string']),
+        ('{"user": "anna", "text": ["hello there"], "time": 1}', ['"text" is not a string']),
+        ('{"user": "anna", "text": null, "time": 1}', ['"text" is not a string']),
+        ('{"user": "anna", "text": "\\ud83d hello there", "time": 1}', ["surrogate"]),
+        ('{"user": "anna\\udc00", "text": "hello there", "time": 1}', ["surrogate"]),
+        ('{"user": "anna", "text": "hello there", "time": null}', ['"time" is not a time']),
+        ('{"user": "anna", "text": "hello there", "time": true}', ['"time" is not a time']),
+        ('{"user": "anna", "text": "hello there", "time": [1]}', ['"time" is not a time']),
+        ('{"user": "anna", "text": "hello there", "time": NaN}', ['"time" is not a time']),
+        ('{"user": "anna", "text": "hello there", "time": 1e999}', ['"time" is not a time']),
+        ('{"user": "anna", "text": "hello there", "time": 1' + "0" * 400 + "}", ["not a time"]),
+        ('{"user": "anna", "text": "hello there", "time": "noon"}', ['"time" is not a time']),
+        (b'{"user": "anna", "text": "hello there \xe9", "time": 1}', ["not UTF-8"]),
+        (b'{"user": "anna", "text": "hello there \0", "time": 1}', ["NUL"]),
+    ],
+)
+def test_jsonl_refuses(content, parts, file, refuses):
+    path = file(LINE.encode() + (content if isinstance(content, bytes) else content.encode()))
+    with refuses(path, "line 2", *parts, secrets=SECRETS):
+        read_jsonl(path)

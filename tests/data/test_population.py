@@ -1,0 +1,196 @@
+import concurrent.futures
+import os
+import random
+import sqlite3
+
+import numpy as np
+import pytest
+
+from data import population
+from data.population import Population
+
+
+def pages_read(path, fractions):
+    """How many bytes it takes to open `path` and draw phones at `fractions` of the train split."""
+
+    def characters_read():
+        with open("/proc/self/io") as file:
+            return int(file.readline().split()[1])
+
+    with open("/proc/self/io") as file:
+        own = len(file.read())
+    before = characters_read()
+    with Population.open(path) as opened:
+        phones = opened.phones("train")
+        texts = [opened.sentences(phones[int(len(phones) * each)]) for each in fractions]
+    return characters_read() - before - own, sum(len(t.encode()) for each in texts for t in each)
+
+
+def test_opening_and_drawing_read_only_what_they_need(chitchat_population):
+    path, _ = chitchat_population
+    size = path.stat().st_size
+    opening, _ = pages_read(path, [])
+    drawing, drawn = pages_read(path, [0.1, 0.3, 0.5, 0.7, 0.9])
+    assert 0 < opening < 10 * 4096 < size / 100
+    # A path of at most three pages to each phone, and pages at least half full.
+    assert drawn < drawing - opening < 5 * 3 * 4096 + 3 * drawn
+
+
+def test_two_threads_and_two_readers_see_the_same(chitchat_population):
+    path, summary = chitchat_population
+    with Population.open(path) as one, Population.open(path) as other:
+        phones = [phone for split in one.splits for phone in one.phones(split)]
+        alone = {phone: one.sentences(phone) for phone in phones}
+        random.Random(0).shuffle(phones)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            together = dict(zip(phones, pool.map(other.sentences, phones), strict=True))
+    assert together == alone
+    assert sum(map(len, alone.values())) == summary.sentences
+
+
+def test_numbers_of_numpy_are_numbers(population_file):
+    with Population.open(population_file) as opened:
+        assert opened.sentences(np.int64(1)) == opened.sentences(1)
+
+
+def test_a_reader_keeps_its_file_when_it_is_replaced(population_file, tmp_path):
+    with Population.open(population_file) as opened:
+        before = opened.sentences(0)
+        (tmp_path / "other").write_bytes(b"other")
+        os.replace(tmp_path / "other", population_file)
+        assert opened.sentences(0) == before
+
+
+def test_a_name_with_every_sign_of_a_uri(population_file):
+    path = population_file.with_name("a b?mode=rw&x=1#%41é.sqlite")
+    population_file.rename(path)
+    with Population.open(str(path)) as opened:
+        assert opened.path == path
+        assert opened.sentences(0)
+
+
+def test_reading_needs_and_leaves_nothing_beside_the_file(population_file):
+    population_file.chmod(0o444)
+    with Population.open(population_file) as opened:
+        opened.sentences(0)
+        assert list(population_file.parent.iterdir()) == [population_file]
+
+
+def test_unknown_split(population_file, refuses):
+    with (
+        Population.open(population_file) as opened,
+        refuses(population_file, "'dev'", "train, validation, test"),
+    ):
+        opened.phones("dev")
+
+
+@pytest.mark.parametrize("phone", [-1, 10_000])
+def test_unknown_phone(population_file, phone):
+    with Population.open(population_file) as opened, pytest.raises(IndexError):
+        opened.sentences(phone)
+
+
+def test_a_closed_population_is_not_called_damaged(population_file):
+    with Population.open(population_file) as opened:
+        pass
+    with pytest.raises(sqlite3.ProgrammingError):
+        opened.sentences(0)
+
+
+class TestBadFile:
+    @pytest.fixture
+    def refused(self, population_file, refuses):
+        def check(*parts):
+            with refuses(population_file, "fedkeyboard prepare", *parts):
+                Population.open(population_file)
+
+        return check
+
+    def test_missing(self, population_file, refused):
+        population_file.unlink()
+        refused("no such population file")
+        assert not population_file.exists()
+
+    def test_directory(self, population_file, refused):
+        population_file.unlink()
+        population_file.mkdir()
+        refused("is a directory")
+
+    def test_below_a_file(self, population_file, refuses):
+        path = population_file / "below"
+        with refuses(path, "cannot be read", "fedkeyboard prepare"):
+            Population.open(path)
+
+    @pytest.mark.parametrize("content", [b"", b"user,text\n", b"SQLite format 3\0"])
+    def test_not_sqlite(self, content, population_file, refused):
+        population_file.write_bytes(content)
+        refused("is not a population file")
+
+    def test_another_database(self, population_file, refused):
+        population_file.unlink()
+        with sqlite3.connect(population_file) as connection:
+            connection.execute("CREATE TABLE meta (key, value)")
+        refused("is not a population file")
+
+    @pytest.mark.parametrize("version", [0, 2])
+    def test_another_version(self, version, population_file, refused):
+        with sqlite3.connect(population_file) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        refused(f"version {version}", "reads version 1")
+
+    @pytest.mark.parametrize("left", [80, 100, 4096, -4096, -1])
+    def test_cut_short(self, left, population_file, refused):
+        population_file.write_bytes(population_file.read_bytes()[:left])
+        refused("cut short")
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "DROP TABLE meta",
+            "DELETE FROM meta",
+            "DELETE FROM meta WHERE key = 'fingerprint'",
+            "UPDATE meta SET value = 'x'",
+            "UPDATE meta SET value = '1' WHERE key = 'splits'",
+            "UPDATE meta SET value = '{\"train\": 1}' WHERE key = 'splits'",
+            "UPDATE meta SET value = '{\"train\": {\"first\": 0}}' WHERE key = 'splits'",
+        ],
+    )
+    def test_damaged_description(self, damage, population_file, refused):
+        with sqlite3.connect(population_file) as connection:
+            connection.execute(damage)
+        refused("damaged")
+
+    def test_damaged_pages(self, population_file, refused):
+        content = bytearray(population_file.read_bytes())
+        content[100:] = b"\xff" * (len(content) - 100)
+        population_file.write_bytes(content)
+        refused("damaged")
+
+    def test_damaged_sentences(self, population_file, refuses):
+        content = bytearray(population_file.read_bytes())
+        for page in range(3 * 4096, len(content), 4096):
+            content[page : page + 4096] = b"\xff" * 4096
+        population_file.write_bytes(content)
+        with Population.open(population_file) as opened:
+            for phone in opened.phones("train"):
+                with refuses(population_file, "damaged", "fedkeyboard prepare"):
+                    opened.sentences(phone)
+
+    def test_a_phone_without_sentences(self, population_file, refuses):
+        with sqlite3.connect(population_file) as connection:
+            connection.execute("DELETE FROM sentence WHERE phone = 1")
+        with (
+            Population.open(population_file) as opened,
+            refuses(population_file, "phone 1 is missing", "fedkeyboard prepare"),
+        ):
+            opened.sentences(1)
+
+
+def test_the_schema_is_the_one_described(population_file):
+    with sqlite3.connect(population_file) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (0x464B4250,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (population.VERSION,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        plan = "EXPLAIN QUERY PLAN SELECT text FROM sentence WHERE phone = 1 ORDER BY position"
+        steps = [row[3] for row in connection.execute(plan)]
+    assert steps == ["SEARCH sentence USING PRIMARY KEY (phone=?)"]

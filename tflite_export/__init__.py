@@ -1,0 +1,1 @@
+"""Trained weights become what a phone runs: signatures, conversion, proof of parity."""
