@@ -11,6 +11,7 @@ hold line breaks; such a row is named by the line on which it begins.
 import codecs
 import contextlib
 import csv
+import importlib.metadata
 import json
 import math
 import os
@@ -62,6 +63,31 @@ def chitchat() -> Iterator[Message]:
                 row += 1
                 time = _seconds(message["timestamp"])
                 yield Message(message["sender"], time, message["text"], row)
+
+
+def open_source(
+    corpus: str | None,
+    path: PathLike | None,
+    form: str | None,
+    user_column: str,
+    text_column: str,
+    time_column: str | None,
+) -> tuple[Iterator[Message], str]:
+    """Returns the messages of the bundled corpus or of a file, and their name.
+
+    `form` is csv or jsonl; with None the name of the file says it.
+
+    Raises `UserError` unless exactly one of corpus and file is given, of a known format.
+    """
+    if (corpus is None) == (path is None):
+        raise UserError("give either --corpus chitchat, or --input FILE")
+    if path is None:
+        return chitchat(), f"chitchat-dataset {importlib.metadata.version('chitchat-dataset')}"
+    form = form or os.path.splitext(path)[1].removeprefix(".").lower()
+    readers = {"csv": csv_file, "jsonl": jsonl_file}
+    if form not in readers:
+        raise UserError(f"{path}: its name does not end in .csv or .jsonl; give --format")
+    return readers[form](path, user_column, text_column, time_column), str(path)
 
 
 def csv_file(

@@ -119,9 +119,7 @@ def report(users: Sequence[Counts], baselines: dict[str, Sequence[Counts]]) -> d
       baselines: The same users' counts by another model, by the model's name.
     """
     recalls = {
-        name: [
-            getattr(user, field) / user.words for user in users if user.words
-        ]
+        name: [getattr(user, field) / user.words for user in users if user.words]
         for name, field in (("top1_recall", "top1"), ("top3_recall", "top3"))
     }
     return {

@@ -239,9 +239,7 @@ def _run(weights: Weights, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, list[_St
     outputs, steps = [], []
     for t in range(length):
         rows = batch.running[t]
-        state, made = _cell(
-            weights, from_input[t], State(state.output[:rows], state.cell[:rows])
-        )
+        state, made = _cell(weights, from_input[t], State(state.output[:rows], state.cell[:rows]))
         outputs.append(state.output)
         steps.append(made)
     return x, tf.concat(outputs, axis=0), steps

@@ -19,12 +19,11 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import evaluation, federated_averaging, files, local_training, model, runtime
-from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.errors import RunFailure
 from simulation.cohorts import Reader
-from simulation.run import Run
+from simulation.runs import Run
 
 _LOG = logging.getLogger("fedkeyboard")
-_KEY = "round"
 
 
 class Round(NamedTuple):
@@ -63,22 +62,14 @@ def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> model.
     Args:
       run: The run, whose directory this process holds.
       reader: The phones' text.
-      on_round: Called after each round, and once, at once, with the last round of a resumed run.
+      on_round: Called after each round.
 
     Returns:
       The weights after the last round.
 
     Raises:
-      UserError: If the population has fewer training phones than a cohort.
       RunFailure: If the checkpoints cannot be used, or TFF's worker dies.
     """
-    available = len(reader.population.phones("train"))
-    if run.config.rounds.cohort > available:
-        raise UserError(
-            f"{reader.population.path}: has {available} training phones, and rounds.cohort = "
-            f"{run.config.rounds.cohort} asks for more; lower it with "
-            f"--set rounds.cohort={available}"
-        )
     with runtime.tff_runtime(concurrent_clients=run.config.runtime.concurrent_clients):
         return asyncio.run(_train(run, reader, on_round))
 
@@ -92,7 +83,7 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
     keep_rounds(run, done)
     if done:
         run.save_weights(state.global_model_weights.trainable, done)
-    csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname=_KEY)
+    csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
     validation = reader.validation_rows(settings.validation_users, settings.validation_sentences)
 
@@ -124,8 +115,8 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
             validation_top3_recall=validated.get("top3_recall"),
             validation_perplexity=validated.get("perplexity"),
         )
-        values = {k: v for k, v in report._asdict().items() if k != _KEY}
-        # The columns of the first row are those of the file: an absent value is an empty field.
+        values = report._asdict()
+        del values["round"]
         await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)
         await tensorboard.release({k: v for k, v in values.items() if v is not None}, number)
         if last or number % settings.checkpoint_every == 0:
@@ -216,17 +207,17 @@ class Checkpoints:
 
 
 def keep_rounds(run: Run, last: int) -> None:
-    """Drops the rows after round `last` from rounds.csv: a resumed run writes them again.
+    """Makes rounds.csv what it was after round `last`: the columns, and the rows up to it.
 
-    A row that was cut short by a kill is one of them, since checkpoints are written after rows.
+    A resumed run writes the rows after its checkpoint again. A row that a kill cut short is one of
+    them, since a round's checkpoint is written after its row.
     """
-    if not run.rounds_csv.exists():
-        return
-    with open(run.rounds_csv, newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    kept = [row for row in rows if row and row[0].isdigit() and int(row[0]) <= last]
+    rows = []
+    if run.rounds_csv.exists():
+        with open(run.rounds_csv, newline="", encoding="utf-8") as file:
+            rows = [r for r in csv.reader(file) if r and r[0].isdigit() and int(r[0]) <= last]
     with (
         files.replacing(run.rounds_csv) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
-        csv.writer(file).writerows([header, *kept])
+        csv.writer(file).writerows([Round._fields, *rows])

@@ -57,19 +57,22 @@ class Run:
         """A row a round."""
         return self.path / "rounds.csv"
 
-    def open_population(self) -> Population:
+    def open_population(self, moved_to: files.PathLike | None = None) -> Population:
         """Opens the population that the run trains on.
 
+        Args:
+          moved_to: Where the file is now, if not where it was at the run's begin.
+
         Raises:
-          UserError: If the file is gone or is another one than at the run's begin.
+          UserError: If the file is gone or has other contents than at the run's begin.
         """
         record = _read_json(self.path / "population.json")
-        population = Population.open(record["file"])
+        population = Population.open(moved_to or record["file"])
         if population.fingerprint != record["fingerprint"]:
             population.close()
             raise UserError(
-                f"{record['file']}: not the population that {self.path} was begun with; "
-                "put that file back or begin a new run"
+                f"{population.path}: not the population that {self.path} was begun with; "
+                "give that one as --population, or begin a new run"
             )
         return population
 
@@ -122,7 +125,7 @@ def new_directory(config_path: files.PathLike) -> pathlib.Path:
 def begin(
     path: files.PathLike, config: configs.Config, population: Population, tokenizer: Tokenizer
 ) -> Run:
-    """Writes what a run begins with into its directory; `config.toml` last, as the sign of a run."""
+    """Writes what a run begins with into its directory; `config.toml` last: with it, it is a run."""
     path = pathlib.Path(path)
     tokenizer.save(path)
     record = {"file": str(population.path.absolute()), "fingerprint": population.fingerprint}
@@ -147,29 +150,36 @@ def open_run(path: files.PathLike) -> Run:
     return Run(path.resolve(), configs.load(path / "config.toml"), Tokenizer.load(path))
 
 
+# What `begin` writes before config.toml: a directory with no more than that has no run in it yet.
+_BEGUN = {".lock", "tokenizer.model", "vocabulary.txt", "population.json"}
+
+
+def check_new(path: files.PathLike) -> None:
+    """Raises UserError if a new run cannot go to `path` because something else is there."""
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: not a directory; give another --out")
+    if (path / "config.toml").exists():
+        raise UserError(f"{path}: has a run already; use --resume, or another --out")
+    if path.is_dir() and any(
+        entry.name not in _BEGUN and not entry.name.endswith(".part") for entry in path.iterdir()
+    ):
+        raise UserError(f"{path}: not empty; give another --out")
+
+
 @contextlib.contextmanager
-def claimed(path: files.PathLike, *, resume: bool) -> Iterator[pathlib.Path]:
-    """Makes or finds a run's directory, and holds it against other processes.
+def claimed(path: files.PathLike) -> Iterator[None]:
+    """Makes a run's directory if it is not there, and holds it against other processes.
 
     Raises:
-      UserError: If the directory has something in it and the run is not resumed.
       RunFailure: If it cannot be made, or another process holds it.
     """
-    path = pathlib.Path(path)
-    if resume:
-        open_run(path)
-    elif path.is_file():
-        raise UserError(f"{path}: a file; give a directory as --out")
-    elif (path / "config.toml").exists():
-        raise UserError(f"{path}: has a run already; use --resume, or another --out")
-    elif path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()):
-        raise UserError(f"{path}: not empty; give another --out")
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFailure(f"{path}: {error.strerror}") from error
     with files.locked(path):
-        yield path
+        yield
 
 
 def _point_latest(path: pathlib.Path) -> None:

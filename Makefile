@@ -1,0 +1,72 @@
+# Each target sets up what it needs: uv in .tools/, the locked environment in .venv/.
+#
+#   make simulate                        train on the bundled chat text, evaluate, export
+#   make simulate CONFIG=F SET="k=v ..." another experiment, or other settings
+#   make simulate RUN=D RESUME=1         continue a run
+#   make evaluate|export|personalize RUN=D
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CONFIG ?= simulation/configs/chitchat.toml
+RUN ?=
+SET ?=
+POPULATION ?=
+SPLIT ?= test
+QUICK ?=
+
+UV_VERSION := 0.13.8
+UV := .tools/bin/uv
+BIN := .venv/bin
+export UV_PYTHON := $(PYTHON)
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+# The output is for people who wait: no progress bars in logs.
+UV_FLAGS := --locked $(if $(CI),--no-progress)
+
+.PHONY: simulate evaluate export personalize benchmark test lint format requirements clean
+
+simulate: .venv/.synced
+	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) \
+	  $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) \
+	  $(if $(RUN),--out $(RUN))
+
+evaluate: .venv/.synced
+	$(BIN)/fedkeyboard evaluate $(or $(RUN),runs/latest) --split $(SPLIT)
+
+export: .venv/.synced
+	$(BIN)/fedkeyboard export $(or $(RUN),runs/latest)
+
+personalize: .venv/.synced
+	$(BIN)/fedkeyboard personalize $(or $(RUN),runs/latest) --split $(SPLIT)
+
+benchmark: .venv/.synced
+	$(BIN)/python -m benchmarks.engine $(if $(QUICK),--quick)
+
+test: .venv/.synced
+	$(BIN)/python -m pytest
+
+lint: .venv/.synced
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.synced
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# For those who use pip: the lock's versions and hashes, without uv.
+requirements: $(UV)
+	$(UV) export --locked --no-dev --no-emit-project --quiet --no-header --output-file requirements.txt
+
+.venv/.synced: pyproject.toml uv.lock $(UV)
+	$(UV) sync $(UV_FLAGS)
+	@touch $@
+
+# pip's --target needs no venv module, which some distributions leave out.
+$(UV): Makefile
+	@$(PYTHON) -c 'import platform, sys; \
+	  ok = sys.version_info[:2] == (3, 11) and sys.platform == "linux" and platform.machine() == "x86_64"; \
+	  ok or sys.exit("fedkeyboard needs Python 3.11 on Linux x86-64 (TensorFlow Federated has no other builds); this is Python %s on %s %s. If another is installed: make PYTHON=/path/to/python3.11" % (platform.python_version(), platform.system(), platform.machine()))'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .tools uv==$(UV_VERSION)
+	@touch $@
+
+clean:
+	rm -rf .venv .tools

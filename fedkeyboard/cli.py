@@ -1,0 +1,289 @@
+"""The command line: it puts the parts together and holds no logic of its own.
+
+What a person or a machine asked for goes to stdout, everything else to stderr. Exit codes: 0, 1
+(right use that failed), 2 (wrong use). TensorFlow is imported by the commands that need it, so
+that the others, and every --help, answer at once.
+"""
+
+import json
+import logging
+import os
+import pathlib
+import signal
+import sys
+import traceback
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedkeyboard import __version__
+from fedkeyboard.errors import UserError
+
+app = typer.Typer(
+    help="Federated next-word prediction for phone keyboards, from text to TFLite.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_OUT = Console()
+_ERR = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+RunDirectory = Annotated[
+    pathlib.Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/latest.")
+]
+ANSWERS = ("i am going to", "how are", "what do you")
+LATEST = pathlib.Path("runs/latest")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def prepare(
+    out: Annotated[pathlib.Path, typer.Option(help="The population file to write (.sqlite).")],
+    corpus: Annotated[
+        Literal["chitchat"] | None, typer.Option(help="A bundled corpus instead of --input.")
+    ] = None,
+    input: Annotated[  # noqa: A002, the option's name
+        pathlib.Path | None, typer.Option(help="Your own text: a row a message.")
+    ] = None,
+    format: Annotated[  # noqa: A002
+        Literal["csv", "jsonl"] | None,
+        typer.Option(help="Of --input; default, as its name ends."),
+    ] = None,
+    user_column: Annotated[str, typer.Option(help="Column or key of the user's id.")] = "user",
+    text_column: Annotated[str, typer.Option(help="Column or key of the message.")] = "text",
+    time_column: Annotated[
+        str | None,
+        typer.Option(help="Column or key of the time: ISO 8601 or epoch; default, file order."),
+    ] = None,
+    min_sentences: Annotated[
+        int, typer.Option(help="Leave out users with fewer usable messages.")
+    ] = 5,
+    max_sentences: Annotated[int, typer.Option(help="Keep a user's first so many.")] = 500,
+    seed: Annotated[int, typer.Option(help="Draws who is held out.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a population file: phones by number, split 80/10/10 into train, validation and test."""
+    from data import corpora
+    from data import prepare as preparing
+    from data.cleaning import Cleaning
+    from simulation import progress
+
+    cleaning = Cleaning(minimum_sentences=min_sentences, maximum_sentences=max_sentences)
+    messages, source = corpora.open_source(
+        corpus, input, format, user_column, text_column, time_column
+    )
+    with progress.counting(_ERR, "messages read") as update:
+        summary = preparing.prepare(
+            messages, out, source=source, cleaning=cleaning, seed=seed, progress=update
+        )
+    if summary.note:
+        progress.say(_ERR, summary.note)
+    if as_json:
+        _print_json(summary.as_dict())
+    else:
+        _print_table(
+            [
+                ("file", str(summary.path)),
+                *((f"{split} phones", f"{count:,}") for split, count in summary.phones.items()),
+                ("sentences", f"{summary.sentences:,}"),
+                ("words", f"{summary.words:,}"),
+            ]
+        )
+
+
+@app.command()
+def simulate(
+    config: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="The experiment: a TOML file; with --resume, the run's own."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: rounds.count=100."),
+    ] = None,
+    population: Annotated[
+        pathlib.Path | None, typer.Option(help="A population file, instead of the experiment's.")
+    ] = None,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="The run directory; default, a new one in runs/.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out (default: runs/latest).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train on simulated phones, evaluate on unseen users, and export the phone package."""
+    if config is None and not resume:
+        raise UserError("give --config FILE, such as simulation/configs/chitchat.toml, or --resume")
+    from simulation import experiment
+
+    if resume:
+        run = experiment.resume(
+            out or LATEST, config, set_ or [], population_file=population, console=_ERR
+        )
+    else:
+        run = experiment.begin(
+            config, set_ or [], population_file=population, out=out, console=_ERR
+        )
+    package = _export(run, run.path / "export")
+    if as_json:
+        _print_json({"run": str(run.path), "export": str(package), **run.metrics()})
+        return
+    _print_metrics(run.metrics())
+    for text in ANSWERS:
+        _print_suggestions(text, _suggest(package / "model_infer.tflite", text))
+    _OUT.print(f"run {run.path}\nexport {package}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    run: RunDirectory,
+    split: Annotated[
+        Literal["train", "validation", "test"], typer.Option(help="Whose text.")
+    ] = "test",
+    artifact: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Evaluate this .tflite through LiteRT instead of the run's weights."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure next-word recall and perplexity on all users of a split."""
+    from simulation import experiment, runs
+
+    opened = runs.open_run(run)
+    scorer = None
+    if artifact is not None:
+        from tflite_export.litert import LiteModel
+
+        scorer = LiteModel(artifact)
+    metrics = experiment.evaluate(opened, split, _ERR, scorer=scorer)
+    if as_json:
+        _print_json(metrics)
+    else:
+        _print_metrics(metrics)
+
+
+@app.command()
+def export(
+    run: RunDirectory,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="The package's directory; default, RUN/export.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the phone package: the .tflite, its vocabulary, golden examples and manifest."""
+    from simulation import runs
+
+    opened = runs.open_run(run)
+    package = _export(opened, out or opened.path / "export")
+    if as_json:
+        _print_json(json.loads((package / "manifest.json").read_text(encoding="utf-8")))
+    else:
+        _print_table(
+            [(file.name, f"{file.stat().st_size:,} bytes") for file in sorted(package.iterdir())]
+        )
+
+
+@app.command()
+def suggest(
+    model: Annotated[
+        pathlib.Path,
+        typer.Argument(metavar="RUN|FILE.tflite", help="An exported run, or an exported file."),
+    ],
+    text: Annotated[str, typer.Argument(help="What was typed so far.")],
+    as_json: AsJson = False,
+) -> None:
+    """Suggest the next word: the top three with their probabilities, computed by LiteRT."""
+    file = model / "export" / "model_infer.tflite" if model.is_dir() else model
+    suggestions = _suggest(file, text)
+    if as_json:
+        _print_json([{"word": word, "probability": p} for word, p in suggestions])
+    else:
+        _print_suggestions(text, suggestions)
+
+
+def _export(run: Any, out: pathlib.Path) -> pathlib.Path:
+    from tflite_export import package
+
+    weights, round_number = run.weights()
+    package.export(
+        out,
+        weights=weights,
+        sizes=run.sizes,
+        tokenizer=run.tokenizer,
+        training={"rounds": round_number, "settings": run.config.model_dump(exclude_none=True)},
+        metrics=run.metrics(),
+    )
+    return out
+
+
+def _suggest(file: pathlib.Path, text: str) -> list[tuple[str, float]]:
+    from tflite_export import litert
+
+    return litert.suggest_words(file, text)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _print_table(rows: list[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
+    table = Table(show_header=header is not None, box=None, pad_edge=False)
+    for i, name in enumerate(header or rows[0]):
+        table.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    _OUT.print(table)
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    from simulation import report
+
+    header = (f"{metrics['users']:,} {metrics['split']} users", "model", "unigram")
+    _print_table(report.rows(metrics), header)
+
+
+def _print_suggestions(text: str, suggestions: list[tuple[str, float]]) -> None:
+    words = "   ".join(f"{word} {probability:.1%}" for word, probability in suggestions)
+    _OUT.print(f"{text} → {words}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _stop(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Runs the command line; every error is one line on stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    # What a plain `kill` ends is cleaned up like what Ctrl-C ends.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app(prog_name="fedkeyboard")
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _fail(f"{name}{error.strerror or error}", 1)
+    except Exception as error:  # noqa: BLE001, a bug: still one line, and how to see more.
+        if os.environ.get("FEDKEYBOARD_DEBUG"):
+            traceback.print_exc()
+        line = " ".join(str(error).split())[:300]
+        _fail(f"internal error: {type(error).__name__}: {line} (FEDKEYBOARD_DEBUG=1 shows more)", 1)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    print(f"fedkeyboard: {message}", file=sys.stderr)
+    sys.exit(exit_code)

@@ -1,0 +1,175 @@
+"""An experiment from its settings to its figures: population, vocabulary, training, evaluation."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from data.cleaning import Cleaning
+from data.population import Population
+from data.prepare import ensure_chitchat
+from fedkeyboard import evaluation
+from fedkeyboard.errors import UserError
+from fedkeyboard.tokenizer import Tokenizer
+from simulation import config as configs
+from simulation import progress, report, runs, training
+from simulation.cohorts import Reader
+
+POPULATIONS = pathlib.Path("populations")
+
+
+def begin(
+    config_path: pathlib.Path,
+    overrides: Sequence[str],
+    *,
+    population_file: pathlib.Path | None,
+    out: pathlib.Path | None,
+    console: Console,
+) -> runs.Run:
+    """Runs an experiment from its begin to its final evaluation.
+
+    Args:
+      config_path: Its settings.
+      overrides: Changes to them, `section.key=value`.
+      population_file: Instead of the settings' population.
+      out: The run directory; default, a new one in `runs/`.
+      console: Where progress goes.
+
+    Returns:
+      The finished run.
+    """
+    config = configs.load(config_path, overrides)
+    if population_file is not None:
+        other = configs.Population(file=str(population_file.absolute()))
+        config = config.model_copy(update={"population": other})
+    out = out or runs.new_directory(config_path)
+    runs.check_new(out)
+    with _open_population(config, console) as population:
+        phones = {split: len(population.phones(split)) for split in population.splits}
+        progress.say(
+            console,
+            f"population  {sum(phones.values()):,} phones "
+            f"({', '.join(f'{count:,} {split}' for split, count in phones.items())}) "
+            f"in {population.path}",
+        )
+        _check_cohort(config, population)
+        texts = (population.sentences(phone) for phone in population.phones("train"))
+        tokenizer = Tokenizer.learn(texts, **config.tokenizer.model_dump())
+        progress.say(
+            console, f"vocabulary  {len(tokenizer):,} entries, learned on the training phones"
+        )
+        with runs.claimed(out):
+            runs.check_new(out)
+            run = runs.begin(out, config, population, tokenizer)
+            _train(run, population, console)
+    return run
+
+
+def resume(
+    path: pathlib.Path,
+    config_path: pathlib.Path | None,
+    overrides: Sequence[str],
+    *,
+    population_file: pathlib.Path | None,
+    console: Console,
+) -> runs.Run:
+    """Continues a run from its last checkpoint.
+
+    Settings that say the same as the run's are welcome; of others, only
+    `simulation.config.RESUMABLE` may change.
+
+    Raises:
+      UserError: If other settings differ.
+    """
+    run = runs.open_run(path)
+    with runs.claimed(run.path):
+        if config_path is not None:
+            config = configs.load(config_path, overrides)
+            if population_file is not None or run.config.population.file is not None:
+                # Which population it is, its fingerprint says.
+                config = config.model_copy(update={"population": run.config.population})
+        else:
+            config = configs.override(run.config, overrides)
+        different = configs.differences(run.config, config)
+        if different:
+            raise UserError(
+                f"{run.path}: begun with other settings of {', '.join(different)}; "
+                "resume without them, or begin a new run with another --out"
+            )
+        with run.open_population(population_file) as population:
+            run = runs.begin(run.path, config, population, run.tokenizer)
+            _train(run, population, console)
+    return run
+
+
+def evaluate(
+    run: runs.Run,
+    split: str,
+    console: Console,
+    *,
+    scorer: evaluation.Scorer | None = None,
+    population: Population | None = None,
+) -> dict[str, Any]:
+    """Evaluates a run on all users of a split.
+
+    Args:
+      run: The run.
+      split: `train`, `validation` or `test`.
+      console: Where progress goes.
+      scorer: Another model than the run's weights, such as an exported file.
+      population: The run's, if it is open already.
+
+    Returns:
+      The metrics, as in `metrics.json`.
+    """
+    if population is None:
+        with run.open_population() as population:
+            return evaluate(run, split, console, scorer=scorer, population=population)
+    reader = _reader(run, population)
+    phones = population.phones(split)
+    if scorer is None:
+        scorer = evaluation.WeightsScorer(run.weights()[0])
+    with progress.counting(console, f"evaluating on {split} users", len(phones)) as advance:
+        users = (reader.rows(phone) for phone in phones)
+        return {"split": split, **evaluation.evaluate(scorer, users, on_user=advance)}
+
+
+def _open_population(config: configs.Config, console: Console) -> Population:
+    settings = config.population
+    if settings.file is not None:
+        return Population.open(settings.file)
+    cleaning = Cleaning(
+        minimum_sentences=settings.minimum_sentences, maximum_sentences=settings.maximum_sentences
+    )
+    with progress.counting(console, f"preparing {settings.corpus}") as update:
+        return Population.open(ensure_chitchat(POPULATIONS, cleaning=cleaning, progress=update))
+
+
+def _check_cohort(config: configs.Config, population: Population) -> None:
+    available = len(population.phones("train"))
+    if config.rounds.cohort > available:
+        raise UserError(
+            f"{population.path}: has {available} training phones, and rounds.cohort = "
+            f"{config.rounds.cohort} asks for more; use --set rounds.cohort={available} or fewer"
+        )
+
+
+def _reader(run: runs.Run, population: Population) -> Reader:
+    return Reader(population, run.tokenizer, run.sizes.length, run.config.seed)
+
+
+def _train(run: runs.Run, population: Population, console: Console) -> None:
+    """Trains, evaluates on unseen users, and writes metrics and report."""
+    progress.say(console, f"run         {run.path}")
+    try:
+        with progress.rounds(console, run.config.rounds.count) as on_round:
+            training.train(run, _reader(run, population), on_round)
+    except KeyboardInterrupt:
+        progress.say(
+            console, f"stopped; continue with: fedkeyboard simulate --resume --out {run.path}"
+        )
+        raise
+    metrics = evaluate(run, "test", console, population=population)
+    run.save_metrics(metrics)
+    report.write(run, metrics)

@@ -1,0 +1,83 @@
+"""What a person sees while a run works, on stderr: a bar on a terminal, lines elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from simulation.training import Round
+
+# Without a terminal a line at least so often.
+_SECONDS = 15.0
+
+
+def say(console: Console, text: str) -> None:
+    """Prints a line as it is, unwrapped and without markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
+    """Shows round, loss, recall and time left; yields what to call after each round."""
+    recall = ""
+    began, first, shown = time.monotonic(), None, 0.0
+
+    def describe(report: Round) -> str:
+        nonlocal recall
+        if report.validation_top1_recall is not None:
+            recall = f"  recall {report.validation_top1_recall:.1%}"
+        return f"loss {report.loss:.3f}{recall}"
+
+    if console.is_terminal:
+        with Progress(
+            TextColumn("round {task.completed}/{task.total}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=console,
+        ) as bar:
+            task = bar.add_task("", total=total, text="starting TensorFlow Federated")
+            yield lambda report: bar.update(task, completed=report.round, text=describe(report))
+        return
+
+    def show(report: Round) -> None:
+        nonlocal first, shown
+        text = describe(report)
+        now = time.monotonic()
+        if first is None:
+            first = report.round
+        if report.round == total or now - shown >= _SECONDS:
+            shown = now
+            left = (now - began) / (report.round - first + 1) * (total - report.round)
+            say(console, f"round {report.round}/{total}  {text}  {left:.0f} s left")
+
+    yield show
+
+
+@contextlib.contextmanager
+def counting(
+    console: Console, text: str, total: int | None = None
+) -> Iterator[Callable[..., None]]:
+    """Shows a count; yields a function that adds one, or sets the count that it is given."""
+    if not console.is_terminal:
+        yield lambda count=None: None
+        return
+    with Progress(
+        TextColumn(text),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}"),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=total)
+
+        def update(count: int | None = None) -> None:
+            if count is None:
+                bar.advance(task)
+            else:
+                bar.update(task, completed=count)
+
+        yield update

@@ -1,0 +1,70 @@
+"""TensorFlow functions become a `.tflite` file that plain LiteRT runs.
+
+Only LiteRT's builtin operators: the others ("Flex", TensorFlow's own kernels) would add tens of MB
+to an app and are not to be had on the web.
+https://ai.google.dev/edge/litert/models/ops_select
+"""
+
+import re
+import tempfile
+from collections.abc import Sequence
+
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+
+from fedkeyboard.errors import RunFailure
+from tflite_export.quiet import quiet_stderr
+
+
+def convert(module: tf.Module, signatures: Sequence[str]) -> bytes:
+    """Converts a module to float32 `.tflite` bytes.
+
+    Args:
+      module: Its signatures are attributes, `tf.function`s of fixed input signature that return a
+        dictionary.
+      signatures: Their names.
+
+    Raises:
+      RunFailure: If an operator is not a builtin one.
+    """
+    functions = {name: getattr(module, name) for name in signatures}
+    with tempfile.TemporaryDirectory() as directory, quiet_stderr():
+        tf.saved_model.save(module, directory, signatures=functions)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            directory, signature_keys=list(functions)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        try:
+            content = converter.convert()
+        # The converter's own error class is not public; it is a plain Exception.
+        except Exception as error:
+            raise RunFailure(f"the model could not be converted: {_reason(error)}") from error
+    check_operators(content)
+    return content
+
+
+def check_operators(content: bytes) -> None:
+    """Checks that a flatbuffer has builtin operators only, by its own list of operators.
+
+    Raises:
+      RunFailure: If not; names the others.
+    """
+    file = schema.Model.GetRootAs(content, 0)
+    codes = [file.OperatorCodes(i) for i in range(file.OperatorCodesLength())]
+    others = sorted(
+        code.CustomCode().decode()
+        for code in codes
+        if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM
+    )
+    if others:
+        raise RunFailure(
+            f"the file needs {', '.join(others)}: only LiteRT's builtin operators run on all phones"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """One line of the converter's many: the operators it could not convert, if it names them."""
+    named = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", str(error), re.MULTILINE)
+    if named:
+        return f"{', '.join(named)} is not among LiteRT's builtin operators"
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)

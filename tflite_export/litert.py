@@ -1,0 +1,208 @@
+"""An exported file at work: suggestions and scores from a `.tflite`, through LiteRT.
+
+The same runtime that the phones use (https://ai.google.dev/edge/litert), on one thread. TensorFlow
+is not imported here, so that a suggestion does not wait seconds for it.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from fedkeyboard import files
+from fedkeyboard.errors import UserError
+from fedkeyboard.metrics import SUGGESTIONS, Scores
+from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, UNKNOWN
+from fedkeyboard.words import words
+from tflite_export.quiet import quiet_stderr
+
+
+class LiteModel:
+    """An open `.tflite` file with the signature `step` (see `tflite_export.signatures`).
+
+    Attributes:
+      vocabulary: Entries of the vocabulary it was trained with, V.
+    """
+
+    def __init__(self, path: files.PathLike):
+        """Opens a file.
+
+        Raises:
+          UserError: If `path` is not there, is no `.tflite`, or is one of something else.
+        """
+        self._path = pathlib.Path(path)
+        if not self._path.is_file():
+            raise UserError(f"{path}: no such file")
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=1)
+        except ValueError as error:
+            raise UserError(
+                f"{path}: not a .tflite file, or only part of one; export it again"
+            ) from error
+        self._runners = {
+            name: self._interpreter.get_signature_runner(name)
+            for name in self._interpreter.get_signature_list()
+        }
+        self._check_step()
+        step = self._runners["step"]
+        self.vocabulary = int(step.get_output_details()["log_probabilities"]["shape"][1])
+        inputs = step.get_input_details()
+        self._start = {
+            name: np.zeros(inputs[name]["shape"], np.float32) for name in ("output", "cell")
+        }
+        try:
+            # The first run allocates, and LiteRT then tells the terminal about its delegate.
+            with quiet_stderr():
+                self.run("step", word=np.array([BEGIN], np.int32), **self._start)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: LiteRT cannot run its signature step: {reason}") from error
+
+    def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Runs a signature once; inputs and outputs by name, as in `tflite_export.signatures`."""
+        return self._runners[signature](**inputs)
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns what the file says of its signatures, for the manifest.
+
+        By name of the signature, then "inputs" and "outputs", then by name: `shape` and `type`.
+        """
+        return {
+            name: {
+                "inputs": _described(runner.get_input_details()),
+                "outputs": _described(runner.get_output_details()),
+            }
+            for name, runner in sorted(self._runners.items())
+        }
+
+    def suggest(self, ids: Sequence[int]) -> list[tuple[int, float]]:
+        """Returns the likeliest words after a sentence's beginning, best first.
+
+        Args:
+          ids: Its words, without the begin token; any number.
+
+        Returns:
+          `SUGGESTIONS` pairs of a word's id and its probability among all V entries.
+
+        Raises:
+          UserError: If an id is not of this file's vocabulary.
+        """
+        self._check_ids(ids)
+        state = self._start
+        for word in (BEGIN, *ids):
+            after = self.run("step", word=np.array([word], np.int32), **state)
+            state = {name: after[name] for name in self._start}
+        return list(
+            zip(after["suggestions"][0].tolist(), after["probabilities"][0].tolist(), strict=True)
+        )
+
+    def score(self, rows: np.ndarray) -> Scores:
+        """Scores int32 `[n, T + 1]` sentences, as `Tokenizer.rows` makes them; T is any.
+
+        Raises:
+          UserError: If an id is not of this file's vocabulary.
+        """
+        self._check_ids(rows.ravel())
+        inputs, targets = rows[:, :-1], rows[:, 1:]
+        scores = Scores(
+            suggested=np.zeros((*targets.shape, SUGGESTIONS), np.int32),
+            likeliest=np.zeros(targets.shape, np.int32),
+            cross_entropy=np.zeros(targets.shape, np.float32),
+        )
+        for row in range(len(rows)):
+            state = self._start
+            for t in range(int(np.count_nonzero(targets[row] != PAD))):
+                after = self.run("step", word=inputs[row, t : t + 1], **state)
+                state = {name: after[name] for name in self._start}
+                log_probabilities = after["log_probabilities"][0]
+                scores.suggested[row, t] = after["suggestions"][0]
+                scores.likeliest[row, t] = np.argmax(log_probabilities)
+                scores.cross_entropy[row, t] = -log_probabilities[targets[row, t]]
+        return scores
+
+    def _check_step(self) -> None:
+        if "step" not in self._runners:
+            names = ", ".join(sorted(self._runners)) or "none"
+            raise UserError(
+                f"{self._path}: not a fedkeyboard model: it has no signature step (has: {names})"
+            )
+        found = self.signatures()["step"]
+        try:
+            embedding = found["inputs"]["output"]["shape"][1]
+            units = found["inputs"]["cell"]["shape"][1]
+            vocabulary = found["outputs"]["log_probabilities"]["shape"][1]
+        except (KeyError, IndexError):
+            embedding = units = vocabulary = 0
+        state = {"output": _float32(1, embedding), "cell": _float32(1, units)}
+        expected = {
+            "inputs": {"word": {"shape": [1], "type": "int32"}, **state},
+            "outputs": {
+                "suggestions": {"shape": [1, SUGGESTIONS], "type": "int32"},
+                "probabilities": _float32(1, SUGGESTIONS),
+                "log_probabilities": _float32(1, vocabulary),
+                **state,
+            },
+        }
+        if found != expected:
+            raise UserError(
+                f"{self._path}: not a fedkeyboard model: the inputs and outputs of its signature "
+                "step are others"
+            )
+
+    def _check_ids(self, ids: Sequence[int] | np.ndarray) -> None:
+        if len(ids) and not 0 <= min(ids) <= max(ids) < self.vocabulary:
+            raise UserError(
+                f"{self._path}: has a vocabulary of {self.vocabulary} entries, but the text has "
+                f"ids from {min(ids)} to {max(ids)}; use the tokenizer of the same run"
+            )
+
+
+def suggest_words(
+    path: files.PathLike, vocabulary_path: files.PathLike, text: str
+) -> list[tuple[str, float]]:
+    """Returns the likeliest next words after `text` and their probabilities, best first.
+
+    Args:
+      path: A `.tflite` file.
+      vocabulary_path: The `vocabulary.txt` of the same package.
+      text: What the user has typed so far; its last word counts as finished.
+
+    Raises:
+      UserError: If either file is missing or unreadable, or they do not belong together.
+    """
+    model = LiteModel(path)
+    vocabulary = _read_vocabulary(vocabulary_path)
+    if len(vocabulary) != model.vocabulary:
+        raise UserError(
+            f"{vocabulary_path}: has {len(vocabulary)} lines, but {path} has a vocabulary of "
+            f"{model.vocabulary} entries; take both from one package"
+        )
+    ids = {word: i for i, word in enumerate(vocabulary)}
+    suggested = model.suggest([ids.get(word, UNKNOWN) for word in words(text)])
+    return [(vocabulary[i], probability) for i, probability in suggested]
+
+
+def _read_vocabulary(path: files.PathLike) -> list[str]:
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text") from error
+    vocabulary = text.removesuffix("\n").split("\n")
+    if tuple(vocabulary[: len(SPECIAL)]) != SPECIAL:
+        raise UserError(f"{path}: not a vocabulary: its first lines are not {', '.join(SPECIAL)}")
+    return vocabulary
+
+
+def _described(details: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {"shape": detail["shape"].tolist(), "type": np.dtype(detail["dtype"]).name}
+        for name, detail in sorted(details.items())
+    }
+
+
+def _float32(*shape: int) -> dict[str, Any]:
+    return {"shape": list(shape), "type": "float32"}
