@@ -35,6 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 RunDirectory = Annotated[
     pathlib.Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/latest.")
 ]
+Split = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose text.")]
 ANSWERS = ("i am going to", "how are", "what do you")
 LATEST = pathlib.Path("runs/latest")
 
@@ -127,15 +128,22 @@ def simulate(
     """Train on simulated phones, evaluate on unseen users, and export the phone package."""
     if config is None and not resume:
         raise UserError("give --config FILE, such as simulation/configs/chitchat.toml, or --resume")
-    from simulation import experiment
+    from simulation import config as configs
+
+    # Before TensorFlow is imported, which takes seconds: a slip is answered at once.
+    settings = configs.load(config, set_ or []) if config is not None else None
+    from simulation import experiment, runs
 
     if resume:
         run = experiment.resume(
-            out or LATEST, config, set_ or [], population_file=population, console=_ERR
+            out or LATEST, settings, set_ or [], population_file=population, console=_ERR
         )
     else:
         run = experiment.begin(
-            config, set_ or [], population_file=population, out=out, console=_ERR
+            settings,
+            out or runs.new_directory(config.stem),
+            population_file=population,
+            console=_ERR,
         )
     package = _export(run, run.path / "export")
     if as_json:
@@ -150,9 +158,7 @@ def simulate(
 @app.command()
 def evaluate(
     run: RunDirectory,
-    split: Annotated[
-        Literal["train", "validation", "test"], typer.Option(help="Whose text.")
-    ] = "test",
+    split: Split = "test",
     artifact: Annotated[
         pathlib.Path | None,
         typer.Option(help="Evaluate this .tflite through LiteRT instead of the run's weights."),
@@ -197,6 +203,35 @@ def export(
 
 
 @app.command()
+def personalize(
+    run: RunDirectory,
+    split: Split = "test",
+    learning_rate: Annotated[float, typer.Option(help="Of SGD on the phone.")] = 0.3,
+    epochs: Annotated[int, typer.Option(help="Passes over the user's text.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 16,
+    clipping_norm: Annotated[float, typer.Option(help="Of a batch's gradient.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune on the first 80% of each unseen user's text and test on the rest."""
+    from fedkeyboard.local_training import LocalTraining
+    from simulation import experiment, runs
+
+    settings = LocalTraining(
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        epochs=epochs,
+        clipping_norm=clipping_norm,
+    )
+    gains = experiment.personalize(runs.open_run(run), split, settings, _ERR)
+    if as_json:
+        _print_json(gains)
+    else:
+        from simulation import report
+
+        _print_table(report.gain_rows(gains), ("", "global", "personal"))
+
+
+@app.command()
 def suggest(
     model: Annotated[
         pathlib.Path,
@@ -232,7 +267,7 @@ def _export(run: Any, out: pathlib.Path) -> pathlib.Path:
 def _suggest(file: pathlib.Path, text: str) -> list[tuple[str, float]]:
     from tflite_export import litert
 
-    return litert.suggest_words(file, text)
+    return litert.suggest_words(file, file.with_name("vocabulary.txt"), text)
 
 
 def _print_json(value: Any) -> None:

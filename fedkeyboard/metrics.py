@@ -133,11 +133,12 @@ def report(users: Sequence[Counts], baselines: dict[str, Sequence[Counts]]) -> d
             }
             for name, counts in baselines.items()
         },
-        "per_user": {name: _distribution(values) for name, values in recalls.items()},
+        "per_user": {name: distribution(values) for name, values in recalls.items()},
     }
 
 
-def _distribution(values: Sequence[float]) -> dict[str, float | None]:
+def distribution(values: Sequence[float]) -> dict[str, float | None]:
+    """Returns the mean and the percentiles `PERCENTILES`, as `p10` and so on; None of no values."""
     if not values:
         return {"mean": None, **{f"p{p}": None for p in PERCENTILES}}
     at = np.percentile(values, PERCENTILES)

@@ -1,5 +1,6 @@
 """An experiment from its settings to its figures: population, vocabulary, training, evaluation."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -9,41 +10,37 @@ from rich.console import Console
 from data.cleaning import Cleaning
 from data.population import Population
 from data.prepare import ensure_chitchat
-from fedkeyboard import evaluation
+from fedkeyboard import evaluation, local_training
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import Tokenizer
 from simulation import config as configs
-from simulation import progress, report, runs, training
+from simulation import personalization, progress, report, runs, training
 from simulation.cohorts import Reader
 
 POPULATIONS = pathlib.Path("populations")
 
 
 def begin(
-    config_path: pathlib.Path,
-    overrides: Sequence[str],
+    config: configs.Config,
+    out: pathlib.Path,
     *,
     population_file: pathlib.Path | None,
-    out: pathlib.Path | None,
     console: Console,
 ) -> runs.Run:
     """Runs an experiment from its begin to its final evaluation.
 
     Args:
-      config_path: Its settings.
-      overrides: Changes to them, `section.key=value`.
+      config: Its settings.
+      out: The run directory to make.
       population_file: Instead of the settings' population.
-      out: The run directory; default, a new one in `runs/`.
       console: Where progress goes.
 
     Returns:
       The finished run.
     """
-    config = configs.load(config_path, overrides)
     if population_file is not None:
         other = configs.Population(file=str(population_file.absolute()))
         config = config.model_copy(update={"population": other})
-    out = out or runs.new_directory(config_path)
     runs.check_new(out)
     with _open_population(config, console) as population:
         phones = {split: len(population.phones(split)) for split in population.splits}
@@ -68,7 +65,7 @@ def begin(
 
 def resume(
     path: pathlib.Path,
-    config_path: pathlib.Path | None,
+    config: configs.Config | None,
     overrides: Sequence[str],
     *,
     population_file: pathlib.Path | None,
@@ -76,21 +73,26 @@ def resume(
 ) -> runs.Run:
     """Continues a run from its last checkpoint.
 
-    Settings that say the same as the run's are welcome; of others, only
-    `simulation.config.RESUMABLE` may change.
+    Args:
+      path: The run directory.
+      config: Settings that must be the run's, but for `simulation.config.RESUMABLE`.
+      overrides: Without `config`, changes to the run's settings, with the same exception.
+      population_file: Where the run's population file is now, if it was moved.
+      console: Where progress goes.
+
+    Returns:
+      The finished run.
 
     Raises:
       UserError: If other settings differ.
     """
     run = runs.open_run(path)
     with runs.claimed(run.path):
-        if config_path is not None:
-            config = configs.load(config_path, overrides)
-            if population_file is not None or run.config.population.file is not None:
-                # Which population it is, its fingerprint says.
-                config = config.model_copy(update={"population": run.config.population})
-        else:
+        if config is None:
             config = configs.override(run.config, overrides)
+        if population_file is not None or run.config.population.file is not None:
+            # Its fingerprint says whether it is the same population, not its name.
+            config = config.model_copy(update={"population": run.config.population})
         different = configs.differences(run.config, config)
         if different:
             raise UserError(
@@ -101,6 +103,20 @@ def resume(
             run = runs.begin(run.path, config, population, run.tokenizer)
             _train(run, population, console)
     return run
+
+
+def personalize(
+    run: runs.Run, split: str, settings: local_training.LocalTraining, console: Console
+) -> dict[str, Any]:
+    """Fine-tunes a run's model on each user of a split (`simulation.personalization`)."""
+    with run.open_population() as population:
+        reader = _reader(run, population)
+        phones = population.phones(split)
+        with progress.counting(console, f"personalizing {split} users", len(phones)) as advance:
+            users = (reader.rows(phone) for phone in phones)
+            weights, _ = run.weights()
+            gains = personalization.personalize(weights, users, settings, on_user=advance)
+    return {"split": split, **dataclasses.asdict(settings), **gains}
 
 
 def evaluate(

@@ -64,6 +64,23 @@ def rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
+def gain_rows(gains: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Returns what personalization gave as rows of a table: name, global model, personal model."""
+    rows = [
+        (name.replace("top", "top-").replace("_", " "), f"{before:.1%}", f"{after:.1%}")
+        for (name, before), after in zip(
+            gains["before"].items(), gains["after"].values(), strict=True
+        )
+        if before is not None
+    ]
+    worse = gains["users_worse"]
+    return [
+        *rows,
+        ("users", f"{gains['users']:,}", ""),
+        ("users worse off", "", "-" if worse is None else f"{worse:.1%}"),
+    ]
+
+
 def write(run: Run, metrics: dict[str, Any]) -> None:
     """Writes `report.html`."""
     per_user = metrics["per_user"]["top1_recall"]

@@ -116,16 +116,15 @@ class Run:
         return _read_json(path) if path.exists() else None
 
 
-def new_directory(config_path: files.PathLike) -> pathlib.Path:
-    """Returns the directory of a new run, named after its settings' file and the time."""
-    stem = pathlib.Path(config_path).stem
-    return RUNS / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+def new_directory(name: str) -> pathlib.Path:
+    """Returns a directory for a new run of experiment `name`, told apart by the time."""
+    return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
 
 def begin(
     path: files.PathLike, config: configs.Config, population: Population, tokenizer: Tokenizer
 ) -> Run:
-    """Writes what a run begins with into its directory; `config.toml` last: with it, it is a run."""
+    """Writes what a run begins with; `config.toml` last, since with it a directory is a run."""
     path = pathlib.Path(path)
     tokenizer.save(path)
     record = {"file": str(population.path.absolute()), "fingerprint": population.fingerprint}
