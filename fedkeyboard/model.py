@@ -171,8 +171,8 @@ def initial_state(weights: Weights, rows: int | tf.Tensor) -> State:
     return State(tf.zeros([rows, embedding]), tf.zeros([rows, units]))
 
 
-def _cell(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[State, _Step]:
-    """One time step; `from_input` is `x W_x + b`, `[n, 3H]`."""
+def advance(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[State, _Step]:
+    """Takes one time step, from the state before it; `from_input` is `x W_x + b`, `[n, 3H]`."""
     gates = from_input + tf.matmul(previous.output, weights.recurrent_kernel)
     forget, output_gate, candidate = tf.split(gates, 3, axis=1)
     forget, output_gate, candidate = (
@@ -187,10 +187,10 @@ def _cell(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[Sta
     return state, _Step(previous, forget, output_gate, candidate, tanh_cell, exposed)
 
 
-def _cell_gradients(
+def _advance_gradients(
     weights: Weights, step: _Step, gradient: State
 ) -> tuple[tf.Tensor, State, tf.Tensor]:
-    """The backward pass of `_cell`.
+    """The backward pass of `advance`.
 
     Args:
       weights: The weights.
@@ -220,11 +220,12 @@ def _cell_gradients(
 def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
     """Reads one word of each sentence: int32 `[B]`; returns the next word's logits `[B, V]`."""
     x = tf.gather(weights.embedding, words)
-    state, _ = _cell(weights, tf.matmul(x, weights.input_kernel) + weights.bias, state)
-    return _logits(weights, state.output), state
+    state, _ = advance(weights, tf.matmul(x, weights.input_kernel) + weights.bias, state)
+    return logits(weights, state.output), state
 
 
-def _logits(weights: Weights, outputs: tf.Tensor) -> tf.Tensor:
+def logits(weights: Weights, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns the next word's logits `[n, V]` of outputs `[n, D]`."""
     return tf.matmul(outputs, weights.embedding, transpose_b=True) + weights.output_bias
 
 
@@ -239,7 +240,7 @@ def _run(weights: Weights, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, list[_St
     outputs, steps = [], []
     for t in range(length):
         rows = batch.running[t]
-        state, made = _cell(weights, from_input[t], State(state.output[:rows], state.cell[:rows]))
+        state, made = advance(weights, from_input[t], State(state.output[:rows], state.cell[:rows]))
         outputs.append(state.output)
         steps.append(made)
     return x, tf.concat(outputs, axis=0), steps
@@ -248,7 +249,7 @@ def _run(weights: Weights, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, list[_St
 def forward(weights: Weights, batch: Batch) -> tf.Tensor:
     """Returns the logits of the word after each real position, `[N, V]`."""
     _, outputs, _ = _run(weights, batch)
-    return _logits(weights, outputs)
+    return logits(weights, outputs)
 
 
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -266,7 +267,7 @@ def loss_and_gradients(weights: Weights, batch: Batch) -> tuple[tf.Tensor, Weigh
     scale = tf.math.reciprocal_no_nan(tf.cast(tf.shape(batch.targets)[0], tf.float32))
     # The operation behind sparse_softmax_cross_entropy gives the loss and its gradient at once.
     losses, by_logits = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
-        features=_logits(weights, outputs), labels=batch.targets
+        features=logits(weights, outputs), labels=batch.targets
     )
     by_logits *= scale
     by_outputs = tf.split(
@@ -278,7 +279,7 @@ def loss_and_gradients(weights: Weights, batch: Batch) -> tuple[tf.Tensor, Weigh
     for t in reversed(range(len(steps))):
         # Rows that end at t have no later step that could have sent a gradient back.
         ended = [[0, batch.running[t] - batch.running[t + 1]], [0, 0]]
-        by_gates, carried, by_output = _cell_gradients(
+        by_gates, carried, by_output = _advance_gradients(
             weights,
             steps[t],
             State(by_outputs[t] + tf.pad(carried.output, ended), tf.pad(carried.cell, ended)),

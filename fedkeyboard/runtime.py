@@ -6,8 +6,8 @@ TFF computes in a process of its own, `worker_binary`, which Python talks to ove
 - the worker outlives a parent that is killed, and holds the parent's stdout open meanwhile;
 - it serves every network address, without authentication;
 - when it dies, TFF starts another without a word, or tries again for ever;
-- a call blocks the event loop, so that the first Ctrl-C under `asyncio.run` is not heard before
-  the round's end; a second Ctrl-C from the terminal reaches the worker too;
+- its calls block the event loop, so that `asyncio.run` does not hear a Ctrl-C, nor anything else
+  happen, before the round's end; the worker in turn does hear the terminal's Ctrl-C;
 - the start sleeps in steps of a second.
 
 Everything else is TFF's: stub, executor, executor factory, compiler, execution context. Other
@@ -15,6 +15,7 @@ users of the same machine can still reach the worker's port.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -28,6 +29,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -43,8 +45,6 @@ _LOG = logging.getLogger("fedkeyboard")
 
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
-# How long a call may wait before it looks whether its task was cancelled.
-_CANCEL_SECONDS = 0.1
 # A large process takes a while to be gone after its connections are.
 _DEATH_SECONDS = 10.0
 
@@ -105,8 +105,8 @@ def tff_runtime(
     kernel counts the thread that entered the block as the parent: leave the block in that thread.
 
     A worker that dies inside the block makes the computations that use it raise `RunFailure`; it
-    is not started again. On Ctrl-C a computation is cancelled, but the worker works on at it until
-    the block ends.
+    is not started again. Computations run one at a time. One whose task is cancelled, as Ctrl-C
+    does, returns at once, but the worker goes on with it until it is done or the block ends.
 
     Args:
       concurrent_clients: How many phones compute at the same time; default, one a core. Memory
@@ -127,6 +127,7 @@ def tff_runtime(
     worker = _start(concurrent_clients or len(os.sched_getaffinity(0)), threads)
     channel = grpc.insecure_channel(f"127.0.0.1:{worker.port}", _CHANNEL_OPTIONS)
     executors = weakref.WeakSet[tff.framework.RemoteExecutor]()
+    loop_thread = _LoopThread()
     try:
         stub = tff.framework.RemoteExecutorGrpcStub(_Calls(channel, worker))
 
@@ -137,16 +138,20 @@ def tff_runtime(
             executors.add(remote)
             return remote
 
-        context = tff.framework.AsyncExecutionContext(
+        context = _Context(
             executor_fn=tff.framework.ResourceManagingExecutorFactory(executor),
             compiler_fn=tff.backends.native.desugar_and_transform_to_native,
             transform_args=tff.tensorflow.transform_args,
             transform_result=tff.tensorflow.transform_result,
+            loop=loop_thread.loop,
         )
-        with tff.framework.get_context_stack().install(tff.program.NativeFederatedContext(context)):
+        program_context = tff.program.NativeFederatedContext(context)
+        with tff.framework.get_context_stack().install(program_context):
             yield worker
     finally:
         _stop(worker.process)
+        # A call that waited for the worker has failed by now, so that the thread can end.
+        loop_thread.end()
         # A closed executor does not try to free, in a worker that is gone, the values that
         # Python collects later.
         for remote in executors:
@@ -155,8 +160,43 @@ def tff_runtime(
         worker.log.close()
 
 
+class _Context(tff.framework.AsyncExecutionContext):
+    """TFF's context, with its calls, which block, in another event loop than the caller's."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, **options: Any):
+        super().__init__(**options)
+        self._loop = loop
+
+    async def invoke(self, comp: tff.Computation, arg: Any) -> Any:
+        invoked = super().invoke(comp, arg)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(invoked, self._loop))
+
+
+class _LoopThread:
+    """An event loop, `loop`, that runs in a thread of its own until `end`."""
+
+    def __init__(self):
+        started = concurrent.futures.Future()
+
+        async def live():
+            loop, ended = asyncio.get_running_loop(), asyncio.Event()
+            # Errors reach the caller. Those left over are of computations that were cancelled.
+            loop.set_exception_handler(lambda *_: None)
+            started.set_result((loop, ended))
+            await ended.wait()
+
+        # A daemon: a program that never leaves the block can still exit.
+        self._thread = threading.Thread(target=asyncio.run, args=(live(),), daemon=True)
+        self._thread.start()
+        self.loop, self._ended = started.result()
+
+    def end(self) -> None:
+        self.loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+
+
 class _Calls:
-    """The part of a `grpc.Channel` that TFF's stub uses; calls that end with worker or task."""
+    """The part of a `grpc.Channel` that TFF's stub uses; a call fails for good with the worker."""
 
     def __init__(self, channel: grpc.Channel, worker: Worker):
         self._channel = channel
@@ -169,35 +209,21 @@ class _Calls:
         """
 
     def unary_unary(self, method: str, **serializers: Any) -> Callable[[Any], Any]:
-        start = self._channel.unary_unary(method, **serializers).future
+        send = self._channel.unary_unary(method, **serializers)
         # TFF frees values while it handles an error, or from a finalizer, and expects no other
         # error there than gRPC's.
         frees = method.rpartition("/")[2].startswith("Dispose")
 
         def call(request: Any) -> Any:
-            future = start(request)
-            while True:
-                try:
-                    return future.result(timeout=_CANCEL_SECONDS)
-                except grpc.FutureTimeoutError:
-                    if _task_is_cancelled():
-                        future.cancel()
-                        raise asyncio.CancelledError from None
-                except grpc.RpcError as error:
-                    failure = None if frees else _failure(self._worker, error)
-                    if failure is None:
-                        raise
-                    raise failure from error
+            try:
+                return send(request)
+            except grpc.RpcError as error:
+                failure = None if frees else _failure(self._worker, error)
+                if failure is None:
+                    raise
+                raise failure from error
 
         return call
-
-
-def _task_is_cancelled() -> bool:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # No event loop: a finalizer, or the end of the runtime.
-        return False
-    return task is not None and task.cancelling() > 0
 
 
 def _failure(worker: Worker, error: grpc.RpcError) -> RunFailure | None:

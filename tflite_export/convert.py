@@ -54,7 +54,7 @@ def check_operators(content: bytes) -> None:
     others = sorted(
         code.CustomCode().decode()
         for code in codes
-        if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM
+        if max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) == schema.BuiltinOperator.CUSTOM
     )
     if others:
         raise RunFailure(

@@ -59,7 +59,7 @@ class InferenceModule(tf.Module):
         def read(
             t: tf.Tensor, output: tf.Tensor, cell: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            state, _ = model._cell(weights, tf.gather(from_input, [t]), model.State(output, cell))
+            state, _ = model.advance(weights, tf.gather(from_input, [t]), model.State(output, cell))
             return t + 1, state.output, state.cell
 
         # A loop, since XNNPACK packs a copy of the kernels for each product it meets: unrolled at
@@ -68,7 +68,7 @@ class InferenceModule(tf.Module):
         _, output, _ = tf.while_loop(
             lambda t, *_: t < real, read, (tf.constant(0), *model.initial_state(weights, 1))
         )
-        logits = model._logits(weights, output)
+        logits = model.logits(weights, output)
         return _suggest(logits, tf.nn.log_softmax(logits))
 
 

@@ -6,6 +6,7 @@ importing takes seconds; none of them shares a worker.
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ import psutil
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
+from tensorflow_federated.proto.v0 import executor_pb2
 
 from fedkeyboard import runtime
 from fedkeyboard.errors import RunFailure, UserError
@@ -56,7 +58,13 @@ def run(computation, *arguments):
     async def value():
         return await tff.program.materialize_value(computation(*arguments))
 
-    return asyncio.run(value())
+    # A retry without end should fail a test, not stop it.
+    return asyncio.run(asyncio.wait_for(value(), 20))
+
+
+def own_workers():
+    children = psutil.Process().children()
+    return [child.pid for child in children if child.name() == "worker_binary"]
 
 
 def is_gone(pid, seconds=2.0):
@@ -92,7 +100,7 @@ def own_addresses():
 # --- in this process -----------------------------------------------------------------------------
 
 
-def test_sums_keep_values_and_leave_no_worker(tmp_path):
+def test_sums_keep_values_and_leave_no_worker():
     inheritable, other_end = os.pipe()
     os.set_inheritable(inheritable, True)
     stack = tff.framework.get_context_stack()
@@ -107,15 +115,16 @@ def test_sums_keep_values_and_leave_no_worker(tmp_path):
         assert asyncio.run(two_rounds()) == 25
         assert run(total, list(range(100))) == 4950
 
-        assert [child.pid for child in psutil.Process().children()] == [worker.pid]
-        assert "worker_binary" in psutil.Process(worker.pid).cmdline()[0]
+        assert own_workers() == [worker.pid]
+        assert "--max_concurrent_computation_calls=2" in psutil.Process(worker.pid).cmdline()
         assert os.getsid(worker.pid) == worker.pid  # A terminal's Ctrl-C does not reach it.
-        targets = [os.readlink(path) for path in pathlib.Path(f"/proc/{worker.pid}/fd").iterdir()]
-        assert os.readlink(f"/proc/self/fd/{inheritable}") not in targets
-        assert targets.count("/dev/null") >= 2
-        assert os.readlink(f"/proc/self/fd/{sys.stdout.fileno()}") not in set(targets) - {
-            "/dev/null"
+        opened = {
+            path.name: os.readlink(path)
+            for path in pathlib.Path(f"/proc/{worker.pid}/fd").iterdir()
         }
+        assert opened["0"] == opened["1"] == "/dev/null"
+        assert opened["2"].endswith("(deleted)")
+        assert os.readlink(f"/proc/self/fd/{inheritable}") not in opened.values()
     os.close(inheritable)
     os.close(other_end)
     assert stack.current is before
@@ -196,7 +205,7 @@ def test_a_worker_that_dies_fails_the_run_at_once_and_for_good():
         assert "\n" not in message
         with pytest.raises(RunFailure, match="worker died"):
             run(total, [1, 2, 3])
-        assert not [c for c in psutil.Process().children() if c.pid != worker.pid]
+        assert own_workers() in ([], [worker.pid])  # psutil may still see the dead one.
     with tff_runtime():  # A new runtime is not touched by the old one's death.
         assert run(total, [1, 2, 3]) == 6
 
@@ -214,26 +223,40 @@ def test_an_error_of_the_computation_is_raised_as_it_is():
         assert run(checked, 1) == 1
 
 
-def test_calls_that_tff_would_retry_for_ever_fail():
-    with tff_runtime():
+def test_a_call_that_tff_would_retry_for_ever_fails():
+    async def lose_executor():
         context = tff.framework.get_context_stack().current._context
-        with pytest.raises(RunFailure, match="refused a call: .*[Ee]xecutor"):
-            # Behind the back of Python's executor the worker forgets it.
-            async def lose_executor():
-                await context.invoke(total, [1, 2])
-                executor = context.executor_factory.create_executor({tff.CLIENTS: 2})
-                executor._stub.dispose_executor(
-                    runtime_request("DisposeExecutorRequest", executor._executor_id)
-                )
-                await asyncio.wait_for(context.invoke(total, [1, 2]), 10)
+        await context.invoke(total, [1, 2])
+        # Behind the back of Python's executor the worker forgets it.
+        executor = context.executor_factory.create_executor({tff.CLIENTS: 2})
+        executor._stub.dispose_executor(
+            executor_pb2.DisposeExecutorRequest(executor=executor._executor_id)
+        )
+        await asyncio.wait_for(context.invoke(total, [1, 2]), 20)
 
-            asyncio.run(lose_executor())
+    with tff_runtime(), pytest.raises(RunFailure, match="refused a call: .*[Ee]xecutor"):
+        asyncio.run(lose_executor())
 
 
-def runtime_request(name, executor_id):
-    from tensorflow_federated.proto.v0 import executor_pb2
+def test_a_computation_can_be_abandoned_and_the_block_left(caplog):
+    async def abandon():
+        await asyncio.wait_for(tff.program.materialize_value(endless()), 0.5)
 
-    return getattr(executor_pb2, name)(executor=executor_id)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError), tff_runtime():
+        asyncio.run(abandon())
+    assert time.monotonic() - began < 5
+    gc.collect()
+    assert not caplog.records  # Nor does asyncio complain of errors that nobody looked at.
+
+
+def test_threads_sizes_the_pool_of_an_operation():
+    def threads_of_worker(threads):
+        with tff_runtime(threads=threads) as worker:
+            run(total, [1, 2, 3])
+            return psutil.Process(worker.pid).num_threads()
+
+    assert threads_of_worker(9) - threads_of_worker(1) >= 8
 
 
 def test_a_worker_that_cannot_start_says_why(tmp_path, monkeypatch):
@@ -246,7 +269,7 @@ def test_a_worker_that_cannot_start_says_why(tmp_path, monkeypatch):
     broken.chmod(0o755)
     with pytest.raises(RunFailure, match=r"did not start \(exit status 3: out of luck\)"):
         tff_runtime().__enter__()
-    assert not psutil.Process().children()
+    assert not own_workers()
 
 
 def test_the_launcher_does_not_start_an_orphan(tmp_path):

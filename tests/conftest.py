@@ -1,0 +1,49 @@
+"""What several packages' tests need: real text, a tiny population of it, TFF's runtime."""
+
+import asyncio
+import os
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from data.cleaning import Cleaning
+from data.corpora import chitchat
+from data.population import Population
+from data.prepare import prepare
+from fedkeyboard.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """All messages of the bundled corpus."""
+    return list(chitchat())
+
+
+@pytest.fixture(scope="session")
+def tiny_population(corpus, tmp_path_factory):
+    """A population file of real users: those of the corpus' first conversations."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.sqlite"
+    prepare(corpus[:4000], path, source="tiny", cleaning=Cleaning(maximum_sentences=40), seed=3)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_texts(tiny_population):
+    """The sentences of each training phone of the tiny population."""
+    with Population.open(tiny_population) as population:
+        return [population.sentences(phone) for phone in population.phones("train")]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tiny_texts):
+    return Tokenizer.learn(tiny_texts, vocabulary_size=300, minimum_users=2)
+
+
+@pytest.fixture(scope="module")
+def in_tff():
+    """Runs a coroutine function with TFF's worker as its context; one worker a module."""
+    from fedkeyboard.runtime import tff_runtime
+
+    with tff_runtime():
+        yield lambda function: asyncio.run(function())

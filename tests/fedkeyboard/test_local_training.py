@@ -1,0 +1,64 @@
+"""Local training against a plain loop of automatic differentiation and TensorFlow's clipping."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedkeyboard import model
+from fedkeyboard.local_training import LocalTraining, train
+
+SIZES = model.Sizes(vocabulary=300, embedding=6, units=9, length=8)
+
+
+@pytest.fixture(scope="module")
+def rows(tiny_texts, tiny_tokenizer):
+    user = max(tiny_texts, key=len)
+    return tiny_tokenizer.rows(user[:21], SIZES.length)
+
+
+def plain_training(weights, rows, settings):
+    variables = [tf.Variable(w) for w in weights]
+    loss_sum = targets = steps = 0
+    for _ in range(settings.epochs):
+        for first in range(0, len(rows), settings.batch_size):
+            batch = rows[first : first + settings.batch_size]
+            mask = tf.constant(batch[:, 1:] != 0, tf.float32)
+            with tf.GradientTape() as tape:
+                named = model.Weights(*variables)
+                state = model.initial_state(named, len(batch))
+                total = 0.0
+                for t in range(SIZES.length):
+                    logits, state = model.step(named, batch[:, t], state)
+                    total += tf.reduce_sum(
+                        mask[:, t] * model.cross_entropy(logits, batch[:, t + 1])
+                    )
+                loss = total / tf.reduce_sum(mask)
+            gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+            gradients, _ = tf.clip_by_global_norm(gradients, settings.clipping_norm)
+            for variable, gradient in zip(variables, gradients, strict=True):
+                variable.assign_sub(settings.learning_rate * gradient)
+            loss_sum += float(total)
+            targets += float(tf.reduce_sum(mask))
+            steps += 1
+    return variables, loss_sum, targets, steps
+
+
+@pytest.mark.parametrize("clipping_norm", [5.0, 0.05])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_is_sgd_over_batches(rows, epochs, clipping_norm):
+    initial = model.Weights(*map(tf.constant, model.initial_weights(SIZES, 4)))
+    settings = LocalTraining(0.5, batch_size=8, epochs=epochs, clipping_norm=clipping_norm)
+    trained = tf.function(lambda: train(initial, tf.constant(rows), settings), autograph=False)()
+    expected, loss_sum, targets, steps = plain_training(initial, rows, settings)
+    for name, ours, theirs in zip(model.Weights._fields, trained.weights, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6, err_msg=name)
+    assert float(trained.loss_sum) == pytest.approx(loss_sum, rel=1e-5)
+    assert (float(trained.targets), int(trained.steps)) == (targets, steps)
+    assert steps == 3 * epochs
+
+
+def test_no_sentences_no_change(rows):
+    initial = model.Weights(*map(tf.constant, model.initial_weights(SIZES, 4)))
+    trained = train(initial, tf.constant(rows[:0]), LocalTraining(0.5))
+    assert all(np.array_equal(a, b) for a, b in zip(initial, trained.weights, strict=True))
+    assert int(trained.steps) == 0

@@ -1,0 +1,145 @@
+"""The model against automatic differentiation of the plain recurrence over padded rows."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedkeyboard import model
+from fedkeyboard.tokenizer import BEGIN, PAD
+
+SIZES = model.Sizes(vocabulary=30, embedding=5, units=7, length=6)
+
+
+def some_weights(sizes=SIZES, seed=0):
+    weights = model.initial_weights(sizes, seed)
+    generator = np.random.default_rng(seed + 1)
+    # Zero biases would hide errors in their gradients.
+    return model.Weights(
+        *(tf.constant(w + 0.1 * generator.normal(size=w.shape).astype(np.float32)) for w in weights)
+    )
+
+
+def some_rows(lengths, sizes=SIZES, seed=0):
+    generator = np.random.default_rng(seed)
+    rows = np.full((len(lengths), sizes.length + 1), PAD, np.int32)
+    for row, length in zip(rows, lengths, strict=True):
+        row[0] = BEGIN
+        row[1 : length + 1] = generator.integers(2, sizes.vocabulary, length)
+    return rows
+
+
+def padded_logits(weights, rows):
+    """The recurrence as written in the paper, a step for every column, padding too."""
+    state = model.initial_state(weights, len(rows))
+    logits = []
+    for t in range(rows.shape[1] - 1):
+        output, state = model.step(weights, rows[:, t], state)
+        logits.append(output)
+    return tf.stack(logits, axis=1)
+
+
+def padded_loss_and_gradients(weights, rows):
+    mask = tf.constant(rows[:, 1:] != PAD, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            rows[:, 1:], padded_logits(weights, rows)
+        )
+        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * mask), tf.reduce_sum(mask))
+    return loss, tape.gradient(loss, weights)
+
+
+def numpy_step(weights, word, output, cell):
+    """One step for one sentence in NumPy float64: the equations of the module's docstring."""
+    w = [np.asarray(x, np.float64) for x in weights]
+    embedding, input_kernel, recurrent_kernel, bias, projection, output_bias = w
+    gates = embedding[word] @ input_kernel + output @ recurrent_kernel + bias
+    forget, output_gate, candidate = np.split(gates, 3)
+    forget, output_gate = 1 / (1 + np.exp(-forget)), 1 / (1 + np.exp(-output_gate))
+    cell = forget * cell + (1 - forget) * np.tanh(candidate)
+    output = (output_gate * np.tanh(cell)) @ projection
+    return embedding @ output + output_bias, output, cell
+
+
+def test_step_is_the_papers_equations():
+    weights = some_weights()
+    state = model.initial_state(weights, 1)
+    output, cell = np.zeros(SIZES.embedding), np.zeros(SIZES.units)
+    for word in (1, 9, 9, 4, 29):
+        logits, state = model.step(weights, tf.constant([word]), state)
+        expected, output, cell = numpy_step(weights, word, output, cell)
+        np.testing.assert_allclose(logits[0], expected, atol=1e-6)
+    np.testing.assert_allclose(state.cell[0], cell, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(0, SIZES.length), min_size=1, max_size=6), st.integers(0, 9))
+def test_gradients_are_those_of_automatic_differentiation(lengths, seed):
+    weights, rows = some_weights(seed=seed), some_rows(lengths, seed=seed)
+    loss, gradients = model.loss_and_gradients(weights, model.pack(tf.constant(rows)))
+    expected_loss, expected = padded_loss_and_gradients(weights, rows)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
+    for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
+        theirs = tf.convert_to_tensor(theirs)
+        np.testing.assert_allclose(ours, theirs, atol=1e-7, rtol=1e-4, err_msg=name)
+
+
+def test_gradients_at_gboards_size():
+    sizes = model.Sizes(vocabulary=10_000)
+    lengths = [20, 3, 11, 1, 20, 7, 0, 5]
+    weights, rows = some_weights(sizes), some_rows(lengths, sizes)
+    assert sum(int(np.prod(w.shape)) for w in weights) == pytest.approx(1.42e6, rel=0.01)
+    loss, gradients = model.loss_and_gradients(weights, model.pack(tf.constant(rows)))
+    expected_loss, expected = padded_loss_and_gradients(weights, rows)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+    for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
+        scale = float(tf.reduce_max(tf.abs(tf.convert_to_tensor(theirs))))
+        np.testing.assert_allclose(
+            ours, tf.convert_to_tensor(theirs), atol=1e-5 * scale, err_msg=name
+        )
+
+
+@given(st.lists(st.integers(0, SIZES.length), min_size=1, max_size=8), st.integers(0, 9))
+@settings(deadline=None, max_examples=50)
+def test_pack_and_unpack(lengths, seed):
+    rows = some_rows(lengths, seed=seed)
+    batch = model.pack(tf.constant(rows))
+    assert int(tf.size(batch.targets)) == sum(lengths)
+    assert batch.running.numpy().tolist() == [
+        sum(length > t for length in lengths) for t in range(SIZES.length + 1)
+    ]
+    np.testing.assert_array_equal(model.unpack(batch, batch.targets, rows), rows[:, 1:])
+    inputs = np.where(rows[:, 1:] != PAD, rows[:, :-1], 0)
+    np.testing.assert_array_equal(model.unpack(batch, batch.inputs, rows), inputs)
+
+
+def test_forward_is_the_padded_recurrence():
+    weights, rows = some_weights(), some_rows([6, 1, 4, 0, 6])
+    batch = model.pack(tf.constant(rows))
+    logits = model.forward(weights, batch)
+    expected = padded_logits(weights, rows)
+    for word in (0, 7, 29):
+        np.testing.assert_allclose(
+            model.unpack(batch, logits[:, word], rows),
+            np.where(rows[:, 1:] != PAD, expected[:, :, word], 0),
+            atol=1e-6,
+        )
+
+
+def test_nothing_to_learn_from_padding():
+    weights, rows = some_weights(), some_rows([0, 0])
+    loss, gradients = model.loss_and_gradients(weights, model.pack(tf.constant(rows)))
+    assert float(loss) == 0
+    assert all(not np.any(g) for g in gradients)
+    loss, _ = model.loss_and_gradients(weights, model.pack(tf.constant(rows[:0])))
+    assert float(loss) == 0
+
+
+def test_initial_weights_follow_the_seed():
+    first, again, other = (model.initial_weights(SIZES, seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first.embedding, other.embedding)
+    assert [w.shape for w in first] == list(model.weight_shapes(SIZES))
+    np.testing.assert_array_equal(first.bias, [1.0] * SIZES.units + [0.0] * 2 * SIZES.units)

@@ -1,0 +1,69 @@
+"""A small model with opinions, its tokenizer, and the file made from it."""
+
+import numpy as np
+import pytest
+
+from fedkeyboard import model
+from fedkeyboard.tokenizer import Tokenizer
+from tflite_export import convert, signatures
+from tflite_export.litert import LiteModel
+
+TEXT = (
+    "i you the to and it is a in that don't know are am how see at all about home tell will when "
+    "on friday then we can go out ok good think café strasse οσ οδοσ hello 10 day rock roll right "
+    "yes no what"
+)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    made = Tokenizer.learn([[TEXT]], vocabulary_size=50, minimum_users=1)
+    assert len(made) == 50
+    return made
+
+
+@pytest.fixture(scope="session")
+def sizes() -> model.Sizes:
+    return model.Sizes(vocabulary=50, embedding=8, units=12, length=6)
+
+
+@pytest.fixture(scope="session")
+def make_weights():
+    """Weights far from uniform predictions, so that a wrong word shows in every answer."""
+
+    def make(sizes: model.Sizes, seed: int = 0) -> model.Weights:
+        weights = model.initial_weights(sizes, seed)
+        generator = np.random.default_rng(seed)
+        return weights._replace(
+            embedding=weights.embedding * np.float32(20),
+            output_bias=generator.normal(0, 1, sizes.vocabulary).astype(np.float32),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def weights(sizes, make_weights) -> model.Weights:
+    return make_weights(sizes)
+
+
+@pytest.fixture(scope="session")
+def to_file(tmp_path_factory):
+    """Converts a module and returns the file's path."""
+
+    def convert_module(module, names=signatures.INFERENCE_SIGNATURES):
+        path = tmp_path_factory.mktemp("model") / "model.tflite"
+        path.write_bytes(convert.convert(module, names))
+        return path
+
+    return convert_module
+
+
+@pytest.fixture(scope="session")
+def exported_path(to_file, weights, sizes):
+    return to_file(signatures.InferenceModule(weights, sizes))
+
+
+@pytest.fixture
+def exported(exported_path) -> LiteModel:
+    return LiteModel(exported_path)

@@ -1,0 +1,171 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedkeyboard import evaluation, metrics, model
+from fedkeyboard.errors import UserError
+from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN
+from tflite_export import litert, signatures
+from tflite_export.litert import LiteModel
+
+TEXTS = [
+    "how are you",
+    "I don’t know",
+    "no",
+    "zzyzxq zzyzxq is good",
+    "we can go out on friday when it is all ok and then i will tell you",
+    "see you at home",
+]
+
+
+def test_scores_are_those_of_the_weights(exported, weights, tokenizer, sizes):
+    rows = tokenizer.rows(TEXTS, sizes.length)
+    assert np.any(rows == UNKNOWN) and np.any(rows == PAD) and np.any(rows[:, -1] != PAD)
+    real = rows[:, 1:] != PAD
+    expected = evaluation.WeightsScorer(weights).score(rows)
+    scores = exported.score(rows)
+    np.testing.assert_array_equal(scores.suggested[real], expected.suggested[real])
+    np.testing.assert_array_equal(scores.likeliest[real], expected.likeliest[real])
+    np.testing.assert_allclose(
+        scores.cross_entropy[real], expected.cross_entropy[real], rtol=0, atol=1e-5
+    )
+    for mine, theirs in zip(scores, expected, strict=True):
+        assert (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype)
+
+
+def test_an_evaluation_of_the_file_is_that_of_the_weights(exported, weights, tokenizer, sizes):
+    users = [tokenizer.rows(TEXTS[:3], sizes.length), tokenizer.rows(TEXTS[3:], sizes.length)]
+    of_file = evaluation.evaluate(exported, users)
+    of_weights = evaluation.evaluate(evaluation.WeightsScorer(weights), users)
+    assert of_file.pop("perplexity") == pytest.approx(of_weights.pop("perplexity"), rel=1e-5)
+    assert of_file == of_weights
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_suggestions_follow_all_words_however_many(exported, weights, sizes, count):
+    ids = np.random.default_rng(count).integers(3, sizes.vocabulary, count).tolist()
+    row = tf.constant([[BEGIN, *ids, END]], tf.int32)
+    logits = model.forward(model.Weights(*map(tf.constant, weights)), model.pack(row))[-1]
+    probabilities = tf.nn.softmax(logits).numpy()
+    best = np.argsort(-probabilities[len(SPECIAL) :])[: metrics.SUGGESTIONS] + len(SPECIAL)
+    suggested = exported.suggest(ids)
+    assert [i for i, _ in suggested] == best.tolist()
+    assert [p for _, p in suggested] == pytest.approx(probabilities[best].tolist(), rel=1e-4)
+
+
+def test_a_sentence_does_not_depend_on_the_one_before(exported):
+    first = exported.suggest([5, 6])
+    assert exported.suggest([9, 9, 9]) != first
+    assert exported.suggest([5, 6]) == first
+
+
+def test_ids_of_another_vocabulary_are_refused(exported, sizes):
+    for ids in ([sizes.vocabulary], [-1, 5]):
+        with pytest.raises(UserError, match="vocabulary of 50"):
+            exported.suggest(ids)
+        with pytest.raises(UserError, match="vocabulary of 50"):
+            exported.score(np.array([[BEGIN, *ids, END]], np.int32))
+
+
+class Other(tf.Module):
+    """Signatures that are not the model's."""
+
+    @tf.function(input_signature=[tf.TensorSpec([2], tf.float32, "x")], autograph=False)
+    def step(self, x):
+        return {"y": x + 1.0}
+
+    @tf.function(input_signature=[tf.TensorSpec([2], tf.float32, "x")], autograph=False)
+    def predict(self, x):
+        return {"y": x + 1.0}
+
+
+class Wider(signatures.InferenceModule):
+    """A model of two sentences at a time."""
+
+    def __init__(self, weights, sizes):
+        super().__init__(weights, sizes)
+        self.step = tf.function(
+            self._step,
+            input_signature=[
+                tf.TensorSpec([2], tf.int32, "word"),
+                tf.TensorSpec([2, sizes.embedding], tf.float32, "output"),
+                tf.TensorSpec([2, sizes.units], tf.float32, "cell"),
+            ],
+            autograph=False,
+        )
+
+
+def assert_refused(path, match):
+    with pytest.raises(UserError, match=match) as caught:
+        LiteModel(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 7, 100, 2000, -2000, -1])
+def test_part_of_a_file_is_refused(exported_path, tmp_path, kept):
+    path = tmp_path / "part.tflite"
+    path.write_bytes(exported_path.read_bytes()[:kept])
+    assert_refused(path, "not a .tflite file")
+
+
+def test_files_of_something_else_are_refused(tmp_path, to_file, weights, sizes):
+    text = tmp_path / "text.tflite"
+    text.write_text("this is no model\n" * 1000)
+    assert_refused(text, "not a .tflite file")
+    assert_refused(tmp_path / "missing.tflite", "no such file")
+    assert_refused(tmp_path, "no such file")
+    assert_refused(to_file(Other(), ["predict"]), r"no signature step \(has: predict\)")
+    assert_refused(to_file(Other(), ["step"]), "signature step are others")
+    assert_refused(to_file(Wider(weights, sizes)), "signature step are others")
+
+
+def test_words_are_suggested_from_two_files(exported, exported_path, tokenizer, tmp_path):
+    vocabulary = tmp_path / "vocabulary.txt"
+    tokenizer.save_vocabulary(vocabulary)
+    for text in ("", "I DON’T know", "zzyzxq zzyzxq"):
+        expected = exported.suggest(tokenizer.encode(text))
+        assert litert.suggest_words(exported_path, vocabulary, text) == [
+            (tokenizer.vocabulary[i], probability) for i, probability in expected
+        ]
+
+
+def test_a_vocabulary_that_does_not_fit_is_refused(exported_path, tokenizer, tmp_path):
+    path = tmp_path / "vocabulary.txt"
+    lines = [f"{entry}\n" for entry in tokenizer.vocabulary]
+    for content, match in (
+        (None, "No such file"),
+        ("".join(lines[:-1]), "49 lines"),
+        ("".join(lines) + "more\n", "51 lines"),
+        ("".join(lines[4:]), "not a vocabulary"),
+        ("", "not a vocabulary"),
+        ("".join(lines).encode("utf-16"), "not UTF-8"),
+    ):
+        if content is not None:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(UserError, match=match) as caught:
+            litert.suggest_words(exported_path, path, "how are")
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_it_is_quiet_and_needs_no_tensorflow(exported_path, tokenizer, tmp_path):
+    vocabulary = tmp_path / "vocabulary.txt"
+    tokenizer.save_vocabulary(vocabulary)
+    code = (
+        "import sys\n"
+        "from tflite_export import litert\n"
+        "print(len(litert.suggest_words(*sys.argv[1:], 'how are')))\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "print('heard', file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, exported_path, vocabulary],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "heard\n")

@@ -1,0 +1,272 @@
+import hashlib
+import json
+import math
+import pathlib
+import unicodedata
+
+import numpy as np
+import pytest
+
+from fedkeyboard import model
+from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.words import words
+from tflite_export import golden, litert, package, parity
+from tflite_export.litert import LiteModel
+
+TRAINING = {"rounds": 3, "algorithm": "federated averaging"}
+METRICS = {"split": "test", "top1_recall": 0.25}
+
+
+@pytest.fixture
+def export(weights, sizes, tokenizer):
+    def run(directory, **changes):
+        arguments = {
+            "weights": weights,
+            "sizes": sizes,
+            "tokenizer": tokenizer,
+            "training": TRAINING,
+            "metrics": METRICS,
+        }
+        return package.export(directory, **{**arguments, **changes})
+
+    return run
+
+
+def contents(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_the_package_is_what_its_manifest_says(export, tmp_path, weights):
+    directory = tmp_path / "deep" / "export"
+    manifest = export(directory)
+    assert package.load_manifest(directory) == manifest
+    written = contents(directory)
+    assert (
+        set(written)
+        == {*manifest["files"], "manifest.json"}
+        == {
+            "model_infer.tflite",
+            "vocabulary.txt",
+            "golden.json",
+            "manifest.json",
+        }
+    )
+    for name, said in manifest["files"].items():
+        assert said["bytes"] == len(written[name])
+        assert said["sha256"] == hashlib.sha256(written[name]).hexdigest()
+    assert manifest["model"] == {
+        "vocabulary": 50,
+        "embedding": 8,
+        "units": 12,
+        "length": 6,
+        "weights": 50 * 8 + 2 * 8 * 36 + 36 + 12 * 8 + 50,
+    }
+    assert (manifest["training"], manifest["metrics"]) == (TRAINING, METRICS)
+    assert [path.name for path in directory.parent.iterdir()] == ["export"]
+    assert {path.stat().st_mode & 0o444 for path in directory.iterdir()} == {0o444}
+
+
+def test_the_signatures_are_those_of_the_file(export, tmp_path):
+    def tensor(kind, *shape):
+        return {"shape": list(shape), "type": kind}
+
+    suggestions = {"suggestions": tensor("int32", 1, 3), "probabilities": tensor("float32", 1, 3)}
+    state = {"output": tensor("float32", 1, 8), "cell": tensor("float32", 1, 12)}
+    assert export(tmp_path / "export")["signatures"] == {
+        "model_infer.tflite": {
+            "predict": {"inputs": {"words": tensor("int32", 1, 6)}, "outputs": suggestions},
+            "step": {
+                "inputs": {"word": tensor("int32", 1), **state},
+                "outputs": {
+                    **suggestions,
+                    **state,
+                    "log_probabilities": tensor("float32", 1, 50),
+                },
+            },
+        }
+    }
+
+
+def test_golden_examples_are_reproduced(export, tmp_path, tokenizer, sizes):
+    export(tmp_path / "export")
+    content = (tmp_path / "export" / "golden.json").read_bytes()
+    assert content.isascii()
+    examples = json.loads(content)["examples"]
+    assert [example["text"] for example in examples] == golden.texts(sizes.length)
+    for example in examples:
+        assert example["words"] == words(example["text"])
+        assert example["ids"] == tokenizer.encode(example["text"])
+        suggested = litert.suggest_words(
+            tmp_path / "export" / "model_infer.tflite",
+            tmp_path / "export" / "vocabulary.txt",
+            example["text"],
+        )
+        assert example["suggestions"] == [word for word, _ in suggested]
+        assert example["probabilities"] == [probability for _, probability in suggested]
+
+
+def test_golden_examples_cover_the_rules(sizes):
+    texts = golden.texts(sizes.length)
+    everything = "".join(texts)
+    # The examples at which clients go wrong; each by the characters that make it hard.
+    for characters in ("'", "\u2019", "\u200d", "\U0001f3fd", "\ufe0f", "\u03c2", "\u03a3", "ß"):
+        assert characters in everything
+    assert any(unicodedata.east_asian_width(c) == "F" and c.isalpha() for c in everything)
+    assert any(c.isdigit() for c in everything) and "?" in everything and "\n" in everything
+    assert any(text != unicodedata.normalize("NFC", text) for text in texts)
+    assert any(text != unicodedata.normalize("NFD", text) for text in texts)
+    assert "" in texts and any(text[:1] == " " and text[-1:] == " " for text in texts)
+    assert len(words(texts[-1])) > sizes.length
+    assert words("zzyzxq zzyzxq") == ["zzyzxq", "zzyzxq"] and "zzyzxq zzyzxq" in texts
+    assert len(set(texts)) == len(texts)
+
+
+def test_the_long_text_is_long_for_any_length():
+    assert len(words(golden.texts(100)[-1])) > 100
+
+
+def test_an_older_package_is_replaced(export, tmp_path, make_weights, sizes):
+    directory = tmp_path / "export"
+    export(directory)
+    before = contents(directory)
+    (directory / "of_an_older_version.txt").write_text("old")
+    manifest = export(directory, weights=make_weights(sizes, seed=1))
+    after = contents(directory)
+    assert set(after) == set(before)
+    assert after["model_infer.tflite"] != before["model_infer.tflite"]
+    assert package.load_manifest(directory) == manifest
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+def test_an_empty_directory_and_a_link_are_filled(export, tmp_path):
+    directory, link = tmp_path / "export", tmp_path / "latest"
+    directory.mkdir()
+    link.symlink_to(directory)
+    export(link)
+    assert link.is_symlink() and package.load_manifest(link) == package.load_manifest(directory)
+
+
+@pytest.mark.parametrize("manifest", [None, "{}", "no json", "[]", '{"format": {"name": "x"}}'])
+def test_a_directory_of_something_else_is_left_alone(export, tmp_path, manifest):
+    directory = tmp_path / "thesis"
+    directory.mkdir()
+    (directory / "chapter1.txt").write_text("mine")
+    if manifest is not None:
+        (directory / "manifest.json").write_text(manifest)
+    before = contents(directory)
+    with pytest.raises(UserError, match="thesis.* not a phone package"):
+        export(directory)
+    assert contents(directory) == before
+    with pytest.raises(UserError, match="is a file"):
+        export(directory / "chapter1.txt")
+
+
+def refuse(*_):
+    raise RunFailure("refused")
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (parity, "check"),
+        (package.convert, "check_operators"),
+        (golden, "examples"),
+        (package.importlib.metadata, "version"),
+    ],
+)
+def test_a_failed_export_leaves_the_old_package(export, tmp_path, monkeypatch, place, name):
+    directory = tmp_path / "export"
+    export(directory)
+    before = contents(directory)
+    monkeypatch.setattr(place, name, refuse)
+    with pytest.raises(RunFailure, match="refused"):
+        export(directory)
+    assert contents(directory) == before
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("failing", ["old", "export"])
+def test_a_failed_swap_leaves_the_old_package(export, tmp_path, monkeypatch, failing, error):
+    directory = tmp_path / "export"
+    export(directory)
+    before = contents(directory)
+    rename, failed = pathlib.Path.rename, []
+
+    def rename_badly(self, to):
+        if pathlib.Path(to).name == failing and not failed:
+            failed.append(to)
+            raise error
+        return rename(self, to)
+
+    monkeypatch.setattr(pathlib.Path, "rename", rename_badly)
+    expected = RunFailure if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="No space left" if expected is RunFailure else None):
+        export(directory)
+    assert failed
+    assert contents(directory) == before
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+def test_the_package_is_never_a_mixture(export, tmp_path, monkeypatch, make_weights, sizes):
+    directory = tmp_path / "export"
+    export(directory)
+    seen, rename = [contents(directory)], pathlib.Path.rename
+
+    def watched(self, to):
+        result = rename(self, to)
+        seen.append(contents(directory) if directory.exists() else None)
+        return result
+
+    monkeypatch.setattr(pathlib.Path, "rename", watched)
+    export(directory, weights=make_weights(sizes, seed=1))
+    old, *between, new = seen
+    assert between == [None] and new == contents(directory) != old
+
+
+def test_what_does_not_fit_together_is_refused(export, tmp_path, weights, sizes):
+    def assert_refused(kind, match, **changes):
+        with pytest.raises(kind, match=match) as caught:
+            export(tmp_path / "export", **changes)
+        assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+    other = model.Sizes(vocabulary=49, embedding=8, units=12, length=6)
+    assert_refused(UserError, "tokenizer has 50 entries, the model 49", sizes=other)
+    other = model.Sizes(vocabulary=50, embedding=8, units=13, length=6)
+    assert_refused(UserError, r"input_kernel has the shape \(8, 36\), not \(8, 39\)", sizes=other)
+    nan = weights._replace(bias=np.full_like(weights.bias, np.nan))
+    assert_refused(RunFailure, "bias is not finite", weights=nan)
+    assert_refused(RunFailure, "manifest.json: .*NaN", metrics={"perplexity": math.inf})
+
+
+def test_a_vocabulary_of_two_words_is_refused(export, tmp_path, tokenizer, make_weights):
+    few = model.Sizes(vocabulary=6, embedding=8, units=12, length=6)
+    small = type(tokenizer)(tokenizer.model, tokenizer.vocabulary[:6])
+    with pytest.raises(UserError, match="fewer than 3 words"):
+        export(tmp_path / "export", sizes=few, tokenizer=small, weights=make_weights(few))
+
+
+def test_an_unwritable_place_is_one_line(export, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFailure, match="could not be written"):
+        export(tmp_path / "file" / "export")
+
+
+def test_manifests_of_other_formats_are_refused(export, tmp_path):
+    with pytest.raises(UserError, match="not a phone package"):
+        package.load_manifest(tmp_path)
+    directory = tmp_path / "export"
+    manifest = export(directory)
+    manifest["format"]["version"] = 2
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="format 2"):
+        package.load_manifest(directory)
+    # It still is a package of ours, and may be replaced.
+    export(directory)
+    assert package.load_manifest(directory)["format"]["version"] == 1
+
+
+def test_the_file_in_the_package_is_the_models(export, tmp_path, exported):
+    export(tmp_path / "export")
+    packaged = LiteModel(tmp_path / "export" / "model_infer.tflite")
+    assert packaged.suggest([5, 6, 7]) == exported.suggest([5, 6, 7])

@@ -1,0 +1,76 @@
+"""The test that every client must pass: texts with their words, ids and suggestions.
+
+A client that splits text or feeds the model otherwise than the simulation did gives worse
+suggestions and no error; `golden.json` shows it (the rules are in `fedkeyboard.words`). The texts
+were written for this file; none is from a corpus, so that a package holds nobody's messages.
+"""
+
+import itertools
+from typing import Any
+
+from fedkeyboard.tokenizer import Tokenizer
+from fedkeyboard.words import words
+from tflite_export.litert import LiteModel
+
+_TEXTS = (
+    "",
+    "   ",
+    "i am",
+    "How are you",
+    "  two spaces before and after  ",
+    "one line\nand the next",
+    # Apostrophes: straight, curly, at the ends of a word, several.
+    "i don't know",
+    "I DON\u2019T know what you\u2019re doing",
+    "rock 'n' roll ''ok''",
+    # Emoji: alone, with a skin tone, joined by U+200D, with a variation selector, a flag.
+    "\U0001f602",
+    "ok \U0001f44d\U0001f3fd see you",
+    "my \U0001f468\u200d\U0001f469\u200d\U0001f467 is here \u2764\ufe0f \U0001f1ec\U0001f1f7 yes",
+    # Digits, also Arabic-Indic ones, and punctuation.
+    "gr8 see you at 10:30 on the 2nd!!!",
+    "\u0661\u0662 is twelve",
+    "well-known, right? (yes); no... #1 @home 50% a/b",
+    # Accents composed and decomposed, a capital I with a dot, which lower-cases to two characters.
+    "caf\u00e9 Caf\u00c9 na\u00efve",
+    "cafe\u0301 CAFE\u0301 nai\u0308ve",
+    "\u0130stanbul",
+    # Final sigma, sharp s, full-width letters, a ligature, a soft hyphen.
+    "\u03bf \u03cc\u03b4\u03bf\u03c2 \u039f\u0394\u039f\u03a3",
+    "Stra\u00dfe STRASSE stra\u1e9ee",
+    "\uff28\uff45\uff4c\uff4c\uff4f \uff11\uff12\uff13",
+    "\ufb01ne to\u00adday",
+    # No vocabulary has this one, and it stays two words.
+    "zzyzxq zzyzxq",
+    "i think zzyzxq is good",
+)
+_LONG = "i will tell you all about it when i see you at home on friday and then we can go out"
+
+
+def texts(length: int) -> list[str]:
+    """Returns the texts; the last has more words than a sentence of `length`."""
+    long = itertools.islice(itertools.cycle(_LONG.split()), length + 5)
+    return [*_TEXTS, " ".join(long)]
+
+
+def examples(exported: LiteModel, tokenizer: Tokenizer, length: int) -> list[dict[str, Any]]:
+    """Returns each text with what a client must make of it.
+
+    Returns:
+      `text`; `words`; their `ids`, without the begin token; and what the file's signature `step`
+      suggests after the begin token and all of them: `suggestions` (words) and `probabilities`.
+    """
+    made = []
+    for text in texts(length):
+        ids = tokenizer.encode(text)
+        suggested = exported.suggest(ids)
+        made.append(
+            {
+                "text": text,
+                "words": words(text),
+                "ids": ids,
+                "suggestions": [tokenizer.vocabulary[i] for i, _ in suggested],
+                "probabilities": [probability for _, probability in suggested],
+            }
+        )
+    return made
