@@ -19,15 +19,11 @@ BIN := .venv/bin
 export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
-# The output is for people who wait: no progress bars in logs.
-UV_FLAGS := --locked $(if $(CI),--no-progress)
 
 .PHONY: simulate evaluate export personalize benchmark test lint format requirements clean
 
 simulate: .venv/.synced
-	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) \
-	  $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) \
-	  $(if $(RUN),--out $(RUN))
+	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
 
 evaluate: .venv/.synced
 	$(BIN)/fedkeyboard evaluate $(or $(RUN),runs/latest) --split $(SPLIT)
@@ -57,7 +53,8 @@ requirements: $(UV)
 	$(UV) export --locked --no-dev --no-emit-project --quiet --no-header --output-file requirements.txt
 
 .venv/.synced: pyproject.toml uv.lock $(UV)
-	$(UV) sync $(UV_FLAGS)
+	@echo "installing the locked environment into .venv (2 GB)"
+	@$(UV) sync --locked --quiet
 	@touch $@
 
 # pip's --target needs no venv module, which some distributions leave out.
@@ -65,7 +62,7 @@ $(UV): Makefile
 	@$(PYTHON) -c 'import platform, sys; \
 	  ok = sys.version_info[:2] == (3, 11) and sys.platform == "linux" and platform.machine() == "x86_64"; \
 	  ok or sys.exit("fedkeyboard needs Python 3.11 on Linux x86-64 (TensorFlow Federated has no other builds); this is Python %s on %s %s. If another is installed: make PYTHON=/path/to/python3.11" % (platform.python_version(), platform.system(), platform.machine()))'
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .tools uv==$(UV_VERSION)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .tools uv==$(UV_VERSION)
 	@touch $@
 
 clean:

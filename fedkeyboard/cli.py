@@ -166,7 +166,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure next-word recall and perplexity on all users of a split."""
-    from simulation import experiment, runs
+    from simulation import assessment, runs
 
     opened = runs.open_run(run)
     scorer = None
@@ -174,7 +174,8 @@ def evaluate(
         from tflite_export.litert import LiteModel
 
         scorer = LiteModel(artifact)
-    metrics = experiment.evaluate(opened, split, _ERR, scorer=scorer)
+    with opened.open_population() as population:
+        metrics = assessment.evaluate(opened, population, split, _ERR, scorer)
     if as_json:
         _print_json(metrics)
     else:
@@ -214,7 +215,7 @@ def personalize(
 ) -> None:
     """Fine-tune on the first 80% of each unseen user's text and test on the rest."""
     from fedkeyboard.local_training import LocalTraining
-    from simulation import experiment, runs
+    from simulation import assessment, runs
 
     settings = LocalTraining(
         learning_rate=learning_rate,
@@ -222,7 +223,9 @@ def personalize(
         epochs=epochs,
         clipping_norm=clipping_norm,
     )
-    gains = experiment.personalize(runs.open_run(run), split, settings, _ERR)
+    opened = runs.open_run(run)
+    with opened.open_population() as population:
+        gains = assessment.personalize(opened, population, split, settings, _ERR)
     if as_json:
         _print_json(gains)
     else:

@@ -30,16 +30,39 @@ def phone_data(rows: np.ndarray) -> list[np.ndarray]:
 
 
 def server_optimizer(
-    name: ServerOptimizer, learning_rate: float, momentum: float, epsilon: float
+    name: ServerOptimizer,
+    learning_rate: float,
+    *,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    decay_rounds: int | None = None,
 ) -> tff.learning.optimizers.Optimizer:
-    """Returns TFF's optimizer; `momentum` is Adam's first-moment decay, unused by SGD."""
+    """Returns TFF's optimizer.
+
+    Args:
+      name: FedAvg (`sgd`), FedAvgM (`momentum`) or FedAdam (`adam`), as Reddi et al. call them.
+      learning_rate: In the first round.
+      momentum: Also Adam's decay of the first moment; of no meaning for SGD.
+      epsilon: Adam's.
+      decay_rounds: After so many rounds the rate has fallen to 0 along half a cosine; None keeps
+        it constant.
+    """
     if name == "sgd":
-        return tff.learning.optimizers.build_sgdm(learning_rate)
-    if name == "momentum":
-        return tff.learning.optimizers.build_sgdm(learning_rate, momentum=momentum)
-    return tff.learning.optimizers.build_adam(
-        learning_rate, beta_1=momentum, beta_2=0.99, epsilon=epsilon
-    )
+        optimizer = tff.learning.optimizers.build_sgdm(learning_rate)
+    elif name == "momentum":
+        optimizer = tff.learning.optimizers.build_sgdm(learning_rate, momentum=momentum)
+    else:
+        optimizer = tff.learning.optimizers.build_adam(
+            learning_rate, beta_1=momentum, beta_2=0.99, epsilon=epsilon
+        )
+    if decay_rounds is None:
+        return optimizer
+
+    def rate(round_number: tf.Tensor) -> tf.Tensor:
+        done = tf.minimum(tf.cast(round_number, tf.float32) / decay_rounds, 1.0)
+        return learning_rate * 0.5 * (1.0 + tf.cos(np.pi * done))
+
+    return tff.learning.optimizers.schedule_learning_rate(optimizer, rate)
 
 
 def _client_work(

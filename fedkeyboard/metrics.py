@@ -14,6 +14,7 @@ unknown word as one entry, and the end of the sentence.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,15 +66,20 @@ class Counts:
         mine, others = dataclasses.astuple(self), dataclasses.astuple(other)
         return Counts(*(a + b for a, b in zip(mine, others, strict=True)))
 
+    def _perplexity(self) -> float | None:
+        if not self.predicted:
+            return None
+        # A model that has diverged has none, and JSON no infinity.
+        mean = self.cross_entropy / self.predicted
+        return math.exp(mean) if mean < 700 else None
+
     def summary(self) -> dict[str, Any]:
         """Returns the metrics by their names in `metrics.json`; fractions, None where undefined."""
         return {
             "targets": self.words,
             "top1_recall": _ratio(self.top1, self.words),
             "top3_recall": _ratio(self.top3, self.words),
-            "perplexity": float(np.exp(self.cross_entropy / self.predicted))
-            if self.predicted
-            else None,
+            "perplexity": self._perplexity(),
             "oov_rate": _ratio(self.unknown, self.words),
             "accuracy_no_oov_no_eos": _ratio(self.likeliest, self.words - self.unknown),
         }

@@ -65,12 +65,13 @@ class Client(_Section):
 
 
 class Server(_Section):
-    """The server's optimizer, TFF's; momentum is also Adam's decay of the first moment."""
+    """The server's optimizer (`fedkeyboard.federated_averaging.server_optimizer`)."""
 
     optimizer: Literal["sgd", "momentum", "adam"] = "adam"
     learning_rate: Rate = 0.01
     momentum: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
     epsilon: Rate = 1e-5
+    decay_rounds: Count | None = None
 
 
 class Rounds(_Section):

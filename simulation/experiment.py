@@ -1,21 +1,17 @@
 """An experiment from its settings to its figures: population, vocabulary, training, evaluation."""
 
-import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 
 from data.cleaning import Cleaning
 from data.population import Population
 from data.prepare import ensure_chitchat
-from fedkeyboard import evaluation, local_training
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import Tokenizer
+from simulation import assessment, progress, report, runs, training
 from simulation import config as configs
-from simulation import personalization, progress, report, runs, training
-from simulation.cohorts import Reader
 
 POPULATIONS = pathlib.Path("populations")
 
@@ -105,52 +101,6 @@ def resume(
     return run
 
 
-def personalize(
-    run: runs.Run, split: str, settings: local_training.LocalTraining, console: Console
-) -> dict[str, Any]:
-    """Fine-tunes a run's model on each user of a split (`simulation.personalization`)."""
-    with run.open_population() as population:
-        reader = _reader(run, population)
-        phones = population.phones(split)
-        with progress.counting(console, f"personalizing {split} users", len(phones)) as advance:
-            users = (reader.rows(phone) for phone in phones)
-            weights, _ = run.weights()
-            gains = personalization.personalize(weights, users, settings, on_user=advance)
-    return {"split": split, **dataclasses.asdict(settings), **gains}
-
-
-def evaluate(
-    run: runs.Run,
-    split: str,
-    console: Console,
-    *,
-    scorer: evaluation.Scorer | None = None,
-    population: Population | None = None,
-) -> dict[str, Any]:
-    """Evaluates a run on all users of a split.
-
-    Args:
-      run: The run.
-      split: `train`, `validation` or `test`.
-      console: Where progress goes.
-      scorer: Another model than the run's weights, such as an exported file.
-      population: The run's, if it is open already.
-
-    Returns:
-      The metrics, as in `metrics.json`.
-    """
-    if population is None:
-        with run.open_population() as population:
-            return evaluate(run, split, console, scorer=scorer, population=population)
-    reader = _reader(run, population)
-    phones = population.phones(split)
-    if scorer is None:
-        scorer = evaluation.WeightsScorer(run.weights()[0])
-    with progress.counting(console, f"evaluating on {split} users", len(phones)) as advance:
-        users = (reader.rows(phone) for phone in phones)
-        return {"split": split, **evaluation.evaluate(scorer, users, on_user=advance)}
-
-
 def _open_population(config: configs.Config, console: Console) -> Population:
     settings = config.population
     if settings.file is not None:
@@ -171,21 +121,17 @@ def _check_cohort(config: configs.Config, population: Population) -> None:
         )
 
 
-def _reader(run: runs.Run, population: Population) -> Reader:
-    return Reader(population, run.tokenizer, run.sizes.length, run.config.seed)
-
-
 def _train(run: runs.Run, population: Population, console: Console) -> None:
     """Trains, evaluates on unseen users, and writes metrics and report."""
     progress.say(console, f"run         {run.path}")
     try:
         with progress.rounds(console, run.config.rounds.count) as on_round:
-            training.train(run, _reader(run, population), on_round)
+            training.train(run, assessment.reader(run, population), on_round)
     except KeyboardInterrupt:
         progress.say(
             console, f"stopped; continue with: fedkeyboard simulate --resume --out {run.path}"
         )
         raise
-    metrics = evaluate(run, "test", console, population=population)
+    metrics = assessment.evaluate(run, population, "test", console)
     run.save_metrics(metrics)
     report.write(run, metrics)

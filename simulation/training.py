@@ -7,12 +7,11 @@ round alone, and because it reports no progress.
 """
 
 import asyncio
-import csv
 import logging
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,40 +19,12 @@ import tensorflow_federated as tff
 
 from fedkeyboard import evaluation, federated_averaging, files, local_training, model, runtime
 from fedkeyboard.errors import RunFailure
+from simulation import rounds
 from simulation.cohorts import Reader
+from simulation.rounds import Round
 from simulation.runs import Run
 
 _LOG = logging.getLogger("fedkeyboard")
-
-
-class Round(NamedTuple):
-    """What a round reports; the last three are None in rounds without validation.
-
-    Attributes:
-      round: Its number, from 1.
-      seconds: Wall-clock time.
-      phones: Phones in the cohort.
-      sentences: That they trained on.
-      targets: That they trained on.
-      steps: Batches that they trained on.
-      rejected: Updates that were not finite.
-      loss: Mean cross-entropy of the targets as the phones trained on them, in nats.
-      validation_top1_recall: On a fixed sample of validation users, after the round.
-      validation_top3_recall: The same.
-      validation_perplexity: The same.
-    """
-
-    round: int
-    seconds: float
-    phones: int
-    sentences: int
-    targets: int
-    steps: int
-    rejected: int
-    loss: float
-    validation_top1_recall: float | None
-    validation_top3_recall: float | None
-    validation_perplexity: float | None
 
 
 def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> model.Weights:
@@ -80,7 +51,7 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
     state = await tff.program.materialize_value(process.initialize())
     checkpoints = Checkpoints(run)
     state, done = await checkpoints.load(state)
-    keep_rounds(run, done)
+    rounds.keep(run.rounds_csv, done)
     if done:
         run.save_weights(state.global_model_weights.trainable, done)
     csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
@@ -141,7 +112,11 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
         ),
         weighting=client.weighting,
         optimizer=federated_averaging.server_optimizer(
-            server.optimizer, server.learning_rate, server.momentum, server.epsilon
+            server.optimizer,
+            server.learning_rate,
+            momentum=server.momentum,
+            epsilon=server.epsilon,
+            decay_rounds=server.decay_rounds,
         ),
     )
 
@@ -204,20 +179,3 @@ class Checkpoints:
                 f"{self._directory}: no checkpoint can be read; begin a new run with another --out"
             )
         return initial, 0
-
-
-def keep_rounds(run: Run, last: int) -> None:
-    """Makes rounds.csv what it was after round `last`: the columns, and the rows up to it.
-
-    A resumed run writes the rows after its checkpoint again. A row that a kill cut short is one of
-    them, since a round's checkpoint is written after its row.
-    """
-    rows = []
-    if run.rounds_csv.exists():
-        with open(run.rounds_csv, newline="", encoding="utf-8") as file:
-            rows = [r for r in csv.reader(file) if r and r[0].isdigit() and int(r[0]) <= last]
-    with (
-        files.replacing(run.rounds_csv) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        csv.writer(file).writerows([Round._fields, *rows])

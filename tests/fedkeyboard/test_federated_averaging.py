@@ -1,7 +1,10 @@
 """Our learning process against TFF's textbook one: the same rounds, the same weights."""
 
+import math
+
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_federated as tff
 
 from benchmarks import textbook
@@ -43,7 +46,7 @@ def test_equals_tffs_weighted_fed_avg(in_tff, phones, name):
     rate = {"sgd": 1.0, "momentum": 0.5, "adam": 0.01}[name]
 
     def optimizer():
-        return federated_averaging.server_optimizer(name, rate, 0.9, 1e-4)
+        return federated_averaging.server_optimizer(name, rate, epsilon=1e-4)
 
     async def both():
         ours = await rounds(
@@ -75,7 +78,7 @@ def test_equals_tffs_weighted_fed_avg(in_tff, phones, name):
 
 def test_weighting(in_tff, phones):
     """A phone twice as long counts twice, or as much as any other."""
-    sgd = federated_averaging.server_optimizer("sgd", 1.0, 0.0, 1e-5)
+    sgd = federated_averaging.server_optimizer("sgd", 1.0)
 
     async def all_rounds():
         alone = [await rounds(process(sgd), [federated_averaging.phone_data(p)], 1) for p in phones]
@@ -94,7 +97,7 @@ def test_weighting(in_tff, phones):
 
 
 def test_phones_without_sentences_change_nothing(in_tff, phones):
-    sgd = federated_averaging.server_optimizer("sgd", 1.0, 0.0, 1e-5)
+    sgd = federated_averaging.server_optimizer("sgd", 1.0)
     empty = federated_averaging.phone_data(phones[0][:0])
 
     async def all_rounds():
@@ -119,7 +122,7 @@ def test_an_update_that_is_not_finite_is_left_out(in_tff, phones):
         length=SIZES.length,
         training=LocalTraining(1e38, batch_size=len(phones[0]), clipping_norm=1e9),
         weighting="sentences",
-        optimizer=federated_averaging.server_optimizer("sgd", 1.0, 0.0, 1e-5),
+        optimizer=federated_averaging.server_optimizer("sgd", 1.0),
     )
     data = [federated_averaging.phone_data(p) for p in phones]
 
@@ -129,3 +132,14 @@ def test_an_update_that_is_not_finite_is_left_out(in_tff, phones):
     weights, metrics = in_tff(run)
     assert metrics[0]["client_work"]["rejected"] >= 1
     assert all(np.all(np.isfinite(w)) for w in weights)
+
+
+def test_the_servers_rate_falls_along_a_cosine():
+    decaying = federated_averaging.server_optimizer("sgd", 2.0, decay_rounds=4)
+    weight, gradient = tf.constant(0.0), tf.constant(-1.0)
+    state, steps = decaying.initialize(tf.TensorSpec([])), []
+    for _ in range(6):
+        state, moved = decaying.next(state, weight, gradient)
+        steps.append(float(moved))
+    expected = [1 + math.cos(math.pi * r / 4) for r in range(4)] + [0, 0]
+    np.testing.assert_allclose(steps, expected, atol=1e-6)

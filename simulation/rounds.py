@@ -1,0 +1,54 @@
+"""What a round reports, and the file that has a row of it for every round."""
+
+import csv
+import pathlib
+from typing import NamedTuple
+
+from fedkeyboard import files
+
+
+class Round(NamedTuple):
+    """What a round reports; the last three are None in rounds without validation.
+
+    Attributes:
+      round: Its number, from 1.
+      seconds: Wall-clock time.
+      phones: Phones in the cohort.
+      sentences: That they trained on.
+      targets: That they trained on.
+      steps: Batches that they trained on.
+      rejected: Updates that were not finite.
+      loss: Mean cross-entropy of the targets as the phones trained on them, in nats.
+      validation_top1_recall: On a fixed sample of validation users, after the round.
+      validation_top3_recall: The same.
+      validation_perplexity: The same.
+    """
+
+    round: int
+    seconds: float
+    phones: int
+    sentences: int
+    targets: int
+    steps: int
+    rejected: int
+    loss: float
+    validation_top1_recall: float | None
+    validation_top3_recall: float | None
+    validation_perplexity: float | None
+
+
+def keep(path: pathlib.Path, last: int) -> None:
+    """Makes a rounds.csv what it was after round `last`: the columns, and the rows up to it.
+
+    A resumed run writes the rows after its checkpoint again. A row that a kill cut short is one of
+    them, since a round's checkpoint is written after its row.
+    """
+    rows = []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [r for r in csv.reader(file) if r and r[0].isdigit() and int(r[0]) <= last]
+    with (
+        files.replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([Round._fields, *rows])

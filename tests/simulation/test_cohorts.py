@@ -1,0 +1,53 @@
+import collections
+
+import numpy as np
+import pytest
+
+from data.population import Population
+from simulation.cohorts import Reader
+
+
+@pytest.fixture
+def reader(tiny_population, tiny_tokenizer):
+    with Population.open(tiny_population) as population:
+        yield Reader(population, tiny_tokenizer, length=10, seed=4)
+
+
+def test_cohorts_follow_from_seed_and_round(reader):
+    assert reader.cohort(3, 5) == reader.cohort(3, 5)
+    assert reader.cohort(3, 5) != reader.cohort(4, 5)
+    other = Reader(reader.population, reader.tokenizer, reader.length, seed=5)
+    assert reader.cohort(3, 5) != other.cohort(3, 5)
+
+
+def test_cohorts_are_uniform_over_training_phones(reader):
+    phones = reader.population.phones("train")
+    drawn = collections.Counter()
+    for number in range(2000):
+        cohort = reader.cohort(number, 5)
+        assert len(set(cohort)) == 5
+        drawn.update(cohort)
+    assert set(drawn) == set(phones)
+    mean = 2000 * 5 / len(phones)
+    # Five standard deviations of a binomial count.
+    assert max(abs(n - mean) for n in drawn.values()) < 5 * mean**0.5
+
+
+def test_training_rows_are_a_draw_of_the_phones_sentences(reader):
+    phone = max(reader.population.phones("train"), key=lambda p: len(reader.rows(p)))
+    whole = collections.Counter(map(bytes, reader.rows(phone)))
+    some = reader.training_rows(phone, 1, 6)
+    assert some.shape == (6, 11)
+    assert collections.Counter(map(bytes, some)) <= whole
+    np.testing.assert_array_equal(some, reader.training_rows(phone, 1, 6))
+    assert not np.array_equal(some, reader.training_rows(phone, 2, 6))
+    everything = reader.training_rows(phone, 1, 10**6)
+    assert collections.Counter(map(bytes, everything)) == whole
+
+
+def test_validation_is_on_validation_users_and_always_the_same(reader):
+    first, again = (reader.validation_rows(2, 7) for _ in range(2))
+    users = {bytes(reader.rows(p)[:7].tobytes()) for p in reader.population.phones("validation")}
+    assert [r.tobytes() for r in first] == [r.tobytes() for r in again]
+    assert {r.tobytes() for r in first} <= users
+    assert len(reader.validation_rows(10**6, 7)) == len(reader.population.phones("validation"))

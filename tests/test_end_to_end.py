@@ -1,0 +1,236 @@
+"""The whole way on a tiny population: the command line, the real TFF and the real LiteRT."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+FEDKEYBOARD = pathlib.Path(sys.executable).with_name("fedkeyboard")
+SETTINGS = """
+seed = 2
+population.corpus = "chitchat"
+tokenizer.vocabulary_size = 300
+model = { embedding = 8, units = 16, length = 10 }
+client = { learning_rate = 0.5, batch_size = 4, maximum_sentences = 12 }
+server = { optimizer = "adam", learning_rate = 0.05 }
+rounds = { count = 9, cohort = 4, checkpoint_every = 3, validate_every = 4, validation_users = 3 }
+"""
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [FEDKEYBOARD, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options
+    )
+
+
+def succeeds(*arguments, **options):
+    done = command(*arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fails(exit_code, *arguments, **options):
+    """Runs a command that must fail with one line; returns the line."""
+    done = command(*arguments, **options)
+    assert done.returncode == exit_code, (done.stdout, done.stderr)
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("fedkeyboard: ")]
+    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("place")
+    (directory / "tiny.toml").write_text(SETTINGS)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def population(place, corpus):
+    """Made by `fedkeyboard prepare` from a CSV file of real messages."""
+    with open(place / "messages.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["who", "said", "when"])
+        writer.writerows((m.user, m.text, m.time) for m in corpus[:4000])
+    columns = ["--user-column", "who", "--text-column", "said", "--time-column", "when"]
+    summary = json.loads(
+        succeeds(
+            "prepare",
+            "--input",
+            "messages.csv",
+            "--out",
+            "tiny.sqlite",
+            *columns,
+            "--max-sentences",
+            40,
+            "--json",
+            cwd=place,
+        )  # fmt: skip
+    )
+    assert summary["phones"]["train"] > 20
+    return place / "tiny.sqlite"
+
+
+def simulate(population, out):
+    return [
+        *("simulate", "--config", "tiny.toml"),
+        *("--population", population, "--out", out, "--json"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(place, population):
+    result = json.loads(succeeds(*simulate(population, "unbroken"), cwd=place))
+    assert result["run"] == str(pathlib.Path("unbroken"))
+    return place / "unbroken"
+
+
+def rounds(path):
+    """The rows of rounds.csv without the wall-clock time."""
+    with open(path / "rounds.csv", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_run_directory_is_whole(run):
+    names = {path.name for path in run.iterdir()} - {".lock"}
+    assert names == {
+        *("config.toml", "population.json", "vocabulary.txt", "tokenizer.model", "checkpoints"),
+        *("weights.npz", "rounds.csv", "tensorboard", "metrics.json", "report.html", "export"),
+    }
+    rows = rounds(run)
+    assert [int(row["round"]) for row in rows] == list(range(1, 10))
+    assert list(rows[0])[0] == "round"
+    assert [row["round"] for row in rows if row["validation_top1_recall"]] == ["4", "8", "9"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["split"] == "test" and metrics["users"] > 2 and metrics["targets"] > 100
+    assert 0 < metrics["top1_recall"] < metrics["top3_recall"] < 1
+    assert metrics["perplexity"] < 300
+    assert "data:image/png" in (run / "report.html").read_text()
+
+
+def test_exported_file_agrees_with_the_weights(run):
+    weights = json.loads(succeeds("evaluate", run, "--json"))
+    assert weights == json.loads((run / "metrics.json").read_text())
+    artifact = json.loads(
+        succeeds("evaluate", run, "--artifact", run / "export/model_infer.tflite", "--json")
+    )
+    assert artifact["targets"] == weights["targets"]
+    for name in ("top1_recall", "top3_recall", "perplexity", "accuracy_no_oov_no_eos", "oov_rate"):
+        assert artifact[name] == pytest.approx(weights[name], rel=2e-3), name
+    assert artifact["perplexity"] == pytest.approx(weights["perplexity"], rel=1e-5)
+
+
+def test_suggestions(run):
+    by_run = json.loads(succeeds("suggest", run, "i am going to", "--json"))
+    by_file = json.loads(
+        succeeds("suggest", run / "export/model_infer.tflite", "I am  GOING, to", "--json")
+    )
+    assert by_run == by_file and len(by_run) == 3
+    vocabulary = (run / "vocabulary.txt").read_text().split()
+    assert all(s["word"] in vocabulary[4:] and 0 < s["probability"] < 1 for s in by_run)
+    assert by_run[0]["word"] in succeeds("suggest", run, "i am going to")
+
+
+def test_personalize(run):
+    gains = json.loads(succeeds("personalize", run, "--split", "train", "--json"))
+    assert gains["users"] > 3 and gains["targets"] > 50
+    assert gains["before"]["top1_recall"] != gains["after"]["top1_recall"]
+
+
+def test_export_elsewhere_and_not_over_other_files(run, tmp_path):
+    manifest = json.loads(succeeds("export", run, "--out", tmp_path / "package", "--json"))
+    assert manifest["training"]["rounds"] == 9
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/thesis.txt").write_text("years of work")
+    assert "thesis" not in fails(2, "export", run, "--out", tmp_path / "other")
+    assert (tmp_path / "other/thesis.txt").read_text() == "years of work"
+
+
+def test_killed_and_resumed_is_as_unbroken(run, place, population):
+    """SIGKILL after the first checkpoint; the rest of the run must be the same."""
+    out = place / "killed"
+    process = subprocess.Popen(
+        [FEDKEYBOARD, *map(str, simulate(population, out))],
+        cwd=place,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "weights.npz").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert any(child.name() == "worker_binary" for child in children)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive, "TFF's worker outlived its parent"
+    assert not (out / "metrics.json").exists()
+
+    # A newer checkpoint that the disk damaged: the one before is used, and we are told.
+    damaged = out / "checkpoints/round_8"
+    damaged.mkdir()
+    (damaged / "saved_model.pb").write_bytes(b"half a")
+    resumed = command("simulate", "--resume", "--out", out, "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "round_8: damaged" in resumed.stderr
+
+    for ours, theirs in zip(rounds(out), rounds(run), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            assert (ours[name] == "") == (value == "")
+            if value:
+                assert float(ours[name]) == pytest.approx(float(value), rel=1e-4), name
+    with np.load(out / "weights.npz") as ours, np.load(run / "weights.npz") as theirs:
+        for name in theirs.files:
+            np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, err_msg=name)
+    ours = json.loads((out / "metrics.json").read_text())
+    theirs = json.loads((run / "metrics.json").read_text())
+    assert ours["perplexity"] == pytest.approx(theirs["perplexity"], rel=1e-3)
+
+
+def test_wrong_use_is_refused_in_a_line(run, place, population, tmp_path):
+    simulated = simulate(population, "unbroken")
+    assert "--resume" in fails(2, *simulated, cwd=place)
+    assert "client.learning_rate" in fails(
+        2, *simulated, "--resume", "--set", "client.learning_rate=0.1", cwd=place
+    )
+    too_many = fails(
+        2, *simulate(population, tmp_path / "new"), "--set", "rounds.cohort=5000", cwd=place
+    )
+    assert "rounds.cohort" in too_many and "training phones" in too_many
+    assert not (tmp_path / "new").exists()
+    assert "nowhere" in fails(2, "evaluate", tmp_path / "nowhere")
+    assert "not a run directory" in fails(2, "evaluate", tmp_path)
+    assert "no such setting" in fails(
+        2, *simulate(population, tmp_path / "new"), "--set", "rounds.cohrot=5", cwd=place
+    )
+    assert "messages.csv" in fails(
+        2, "simulate", "--config", "tiny.toml", "--population", "messages.csv", cwd=place
+    )
+    assert "messages.csv" in fails(2, "suggest", place / "messages.csv", "i am")
+    assert "usr" in fails(
+        2, "prepare", "--input", place / "messages.csv", "--user-column", "usr",
+        "--out", tmp_path / "p.sqlite",
+    )  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_weights_are_named(run, place, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "weights.npz").write_bytes((copy / "weights.npz").read_bytes()[:1000])
+    line = fails(1, "evaluate", copy)
+    assert "weights.npz: damaged" in line and "--resume" in line
