@@ -243,8 +243,12 @@ def test_a_computation_can_be_abandoned_and_the_block_left(caplog):
         await asyncio.wait_for(tff.program.materialize_value(endless()), 0.5)
 
     began = time.monotonic()
-    with pytest.raises(TimeoutError), tff_runtime():
+    with pytest.raises(TimeoutError), tff_runtime() as worker:
+        # Only so that an event loop that is blocked fails the test instead of stopping it.
+        rescue = threading.Timer(8, psutil.Process(worker.pid).kill)
+        rescue.start()
         asyncio.run(abandon())
+    rescue.cancel()
     assert time.monotonic() - began < 5
     gc.collect()
     assert not caplog.records  # Nor does asyncio complain of errors that nobody looked at.
@@ -256,7 +260,8 @@ def test_threads_sizes_the_pool_of_an_operation():
             run(total, [1, 2, 3])
             return psutil.Process(worker.pid).num_threads()
 
-    assert threads_of_worker(9) - threads_of_worker(1) >= 8
+    # gRPC's own threads come and go, a few of them.
+    assert threads_of_worker(41) - threads_of_worker(1) >= 30
 
 
 def test_a_worker_that_cannot_start_says_why(tmp_path, monkeypatch):
