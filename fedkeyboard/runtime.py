@@ -8,6 +8,7 @@ TFF computes in a process of its own, `worker_binary`, which Python talks to ove
 - when it dies, TFF starts another without a word, or tries again for ever;
 - its calls block the event loop, so that `asyncio.run` does not hear a Ctrl-C, nor anything else
   happen, before the round's end; the worker in turn does hear the terminal's Ctrl-C;
+- the worker's memory grows with every cohort of another size;
 - the start sleeps in steps of a second.
 
 Everything else is TFF's: stub, executor, executor factory, compiler, execution context. Other
@@ -125,14 +126,14 @@ def tff_runtime(*, concurrent_clients: int | None = None, threads: int = 1) -> I
             raise UserError(f"{name}: {value} given, must be at least 1")
     worker = _start(concurrent_clients or 2 * len(os.sched_getaffinity(0)), threads)
     channel = grpc.insecure_channel(f"127.0.0.1:{worker.port}", _CHANNEL_OPTIONS)
-    executors = weakref.WeakSet[tff.framework.RemoteExecutor]()
+    executors = weakref.WeakSet[_Executor]()
     loop_thread = _LoopThread()
     try:
         stub = tff.framework.RemoteExecutorGrpcStub(_Calls(channel, worker))
 
         def executor(cardinalities: tff.framework.CardinalitiesType):
             cardinalities.setdefault(tff.CLIENTS, 0)
-            remote = tff.framework.RemoteExecutor(stub)
+            remote = _Executor(stub, dispose_batch_size=1)
             remote.set_cardinalities(cardinalities)
             executors.add(remote)
             return remote
@@ -157,6 +158,17 @@ def tff_runtime(*, concurrent_clients: int | None = None, threads: int = 1) -> I
             remote.close()
         channel.close()
         worker.log.close()
+
+
+class _Executor(tff.framework.RemoteExecutor):
+    """TFF's executor, which the worker forgets when Python does.
+
+    TFF keeps one executor a cohort size, ten at most, and lets the worker keep the rest of them,
+    each with its last values, 19 by default: memory that grows with every new size.
+    """
+
+    def __del__(self):
+        self.close()
 
 
 class _Context(tff.framework.AsyncExecutionContext):
