@@ -244,8 +244,9 @@ def suggest(
     as_json: AsJson = False,
 ) -> None:
     """Suggest the next word: the top three with their probabilities, computed by LiteRT."""
-    file = model / "export" / "model_infer.tflite" if model.is_dir() else model
-    suggestions = _suggest(file, text)
+    from tflite_export import litert
+
+    suggestions = _suggest(litert.inference_file(model), text)
     if as_json:
         _print_json([{"word": word, "probability": p} for word, p in suggestions])
     else:

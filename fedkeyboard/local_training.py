@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from fedkeyboard import model
+from fedkeyboard.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,11 @@ class LocalTraining:
     batch_size: int = 16
     epochs: int = 1
     clipping_norm: float = 5.0
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if not value > 0:
+                raise UserError(f"{name}: {value} given, must be more than 0")
 
 
 class Trained(NamedTuple):

@@ -220,13 +220,15 @@ class _Calls:
     def unary_unary(self, method: str, **serializers: Any) -> Callable[[Any], Any]:
         send = self._channel.unary_unary(method, **serializers)
         # TFF frees values while it handles an error, or from a finalizer, and expects no other
-        # error there than gRPC's.
+        # error there than gRPC's. In a worker that is gone all values are free.
         frees = method.rpartition("/")[2].startswith("Dispose")
 
         def call(request: Any) -> Any:
             try:
                 return send(request)
             except grpc.RpcError as error:
+                if frees and error.code() is grpc.StatusCode.UNAVAILABLE:
+                    return None
                 failure = None if frees else _failure(self._worker, error)
                 if failure is None:
                     raise

@@ -219,6 +219,7 @@ def test_wrong_use_is_refused_in_a_line(run, place, population, tmp_path):
         2, "simulate", "--config", "tiny.toml", "--population", "messages.csv", cwd=place
     )
     assert "messages.csv" in fails(2, "suggest", place / "messages.csv", "i am")
+    assert "fedkeyboard export" in fails(2, "suggest", place, "i am")
     assert "usr" in fails(
         2, "prepare", "--input", place / "messages.csv", "--user-column", "usr",
         "--out", tmp_path / "p.sqlite",

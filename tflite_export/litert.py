@@ -159,6 +159,21 @@ class LiteModel:
             )
 
 
+def inference_file(path: files.PathLike) -> pathlib.Path:
+    """Returns the exported file that `path` means: itself, or that of a run directory.
+
+    Raises:
+      UserError: If the run has not been exported.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return path
+    exported = path / "export" / "model_infer.tflite"
+    if not exported.exists():
+        raise UserError(f"{path}: has no exported model; write it with `fedkeyboard export {path}`")
+    return exported
+
+
 def suggest_words(
     path: files.PathLike, vocabulary_path: files.PathLike, text: str
 ) -> list[tuple[str, float]]:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fedkeyboard import model
+from fedkeyboard.errors import UserError
 from fedkeyboard.local_training import LocalTraining, train
 
 SIZES = model.Sizes(vocabulary=300, embedding=6, units=9, length=8)
@@ -62,3 +63,10 @@ def test_no_sentences_no_change(rows):
     trained = train(initial, tf.constant(rows[:0]), LocalTraining(0.5))
     assert all(np.array_equal(a, b) for a, b in zip(initial, trained.weights, strict=True))
     assert int(trained.steps) == 0
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "batch_size", "epochs", "clipping_norm"])
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_impossible_settings_are_refused(name, value):
+    with pytest.raises(UserError, match=name):
+        LocalTraining(**{"learning_rate": 0.5, name: value})
