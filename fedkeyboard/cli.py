@@ -262,7 +262,7 @@ def _export(run: Any, out: pathlib.Path) -> pathlib.Path:
         weights=weights,
         sizes=run.sizes,
         tokenizer=run.tokenizer,
-        training={"rounds": round_number, "settings": run.config.model_dump(exclude_none=True)},
+        training={"rounds": round_number, "settings": run.config.published()},
         metrics=run.metrics(),
     )
     return out

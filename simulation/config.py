@@ -107,6 +107,10 @@ class Config(_Section):
         """Writes every setting as TOML, the ones left to their defaults too."""
         files.write_text(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
 
+    def published(self) -> dict[str, Any]:
+        """Returns the settings for a package that leaves the house: no path of this machine."""
+        return self.model_dump(exclude_none=True, exclude={"population": {"file"}})
+
 
 # What a resumed run may change: how long it trains and how it uses the machine.
 RESUMABLE = {("rounds", "count"), ("runtime", "concurrent_clients")}

@@ -27,7 +27,7 @@ from simulation.runs import Run
 _LOG = logging.getLogger("fedkeyboard")
 
 
-def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> model.Weights:
+def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
     """Trains to the run's last round, from its last checkpoint if it has one.
 
     Args:
@@ -35,17 +35,14 @@ def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> model.
       reader: The phones' text.
       on_round: Called after each round.
 
-    Returns:
-      The weights after the last round.
-
     Raises:
       RunFailure: If the checkpoints cannot be used, or TFF's worker dies.
     """
     with runtime.tff_runtime(concurrent_clients=run.config.runtime.concurrent_clients):
-        return asyncio.run(_train(run, reader, on_round))
+        asyncio.run(_train(run, reader, on_round))
 
 
-async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> model.Weights:
+async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
     settings = run.config.rounds
     process = _process(run)
     state = await tff.program.materialize_value(process.initialize())
@@ -96,7 +93,6 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
             run.save_weights(state.global_model_weights.trainable, number)
         on_round(report)
     upcoming.cancel()
-    return await _weights(state)
 
 
 def _process(run: Run) -> tff.learning.templates.LearningProcess:
@@ -164,6 +160,7 @@ class Checkpoints:
         for unfinished in self._directory.glob("round_*_temp*"):
             shutil.rmtree(unfinished)
         versions = await self._manager.get_versions() or []
+        damaged = []
         for version in reversed(versions):
             path = self._directory / f"round_{version}"
             try:
@@ -171,8 +168,11 @@ class Checkpoints:
                 state = tf.nest.pack_sequence_as(initial, flat)
             except Exception as error:  # noqa: BLE001, TensorFlow raises what it likes here.
                 _LOG.warning("%s: damaged (%s); trying the one before", path, type(error).__name__)
-                shutil.rmtree(path)
+                damaged.append(path)
                 continue
+            # Out of the way of the checkpoints to come.
+            for path in damaged:
+                shutil.rmtree(path)
             return state, version
         if versions:
             raise RunFailure(

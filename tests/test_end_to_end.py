@@ -150,6 +150,8 @@ def test_personalize(run):
 def test_export_elsewhere_and_not_over_other_files(run, tmp_path):
     manifest = json.loads(succeeds("export", run, "--out", tmp_path / "package", "--json"))
     assert manifest["training"]["rounds"] == 9
+    assert manifest["training"]["settings"]["seed"] == 2
+    assert str(run.parent) not in (tmp_path / "package/manifest.json").read_text()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.txt").write_text("years of work")
     assert "thesis" not in fails(2, "export", run, "--out", tmp_path / "other")
