@@ -22,7 +22,6 @@ def say(console: Console, text: str) -> None:
 def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
     """Shows round, loss, recall and time left; yields what to call after each round."""
     recall = ""
-    began, first, shown = time.monotonic(), None, 0.0
 
     def describe(report: Round) -> str:
         nonlocal recall
@@ -30,6 +29,8 @@ def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
             recall = f"  recall {report.validation_top1_recall:.1%}"
         return f"loss {report.loss:.3f}{recall}"
 
+    # The time left is judged from the second round on: the first one starts TFF and traces, and a
+    # resumed run begins far from zero.
     if console.is_terminal:
         with Progress(
             TextColumn("round {task.completed}/{task.total}"),
@@ -40,19 +41,33 @@ def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
             console=console,
         ) as bar:
             task = bar.add_task("", total=total, text="starting TensorFlow Federated")
-            yield lambda report: bar.update(task, completed=report.round, text=describe(report))
+            started = False
+
+            def update(report: Round) -> None:
+                nonlocal started
+                change = bar.update if started else bar.reset
+                change(task, completed=report.round, text=describe(report))
+                started = True
+
+            yield update
         return
+
+    first: tuple[int, float] | None = None
+    shown = 0.0
 
     def show(report: Round) -> None:
         nonlocal first, shown
         text = describe(report)
         now = time.monotonic()
+        left = ""
         if first is None:
-            first = report.round
+            first = (report.round, now)
+        else:
+            seconds = (now - first[1]) / (report.round - first[0]) * (total - report.round)
+            left = f"  {seconds:.0f} s left"
         if report.round == total or now - shown >= _SECONDS:
             shown = now
-            left = (now - began) / (report.round - first + 1) * (total - report.round)
-            say(console, f"round {report.round}/{total}  {text}  {left:.0f} s left")
+            say(console, f"round {report.round}/{total}  {text}{left}")
 
     yield show
 
