@@ -3,7 +3,6 @@ import contextlib
 import pytest
 
 from data.cleaning import Cleaning
-from data.corpora import chitchat
 from data.prepare import prepare
 from fedkeyboard.errors import UserError
 
@@ -25,11 +24,6 @@ def refuses():
             assert secret not in message
 
     return check
-
-
-@pytest.fixture(scope="session")
-def corpus():
-    return list(chitchat())
 
 
 @pytest.fixture(scope="session")
