@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fedkeyboard import __version__
 from fedkeyboard.errors import UserError
@@ -152,7 +153,7 @@ def simulate(
     _print_metrics(run.metrics())
     for text in ANSWERS:
         _print_suggestions(text, _suggest(package / "model_infer.tflite", text))
-    _OUT.print(f"run {run.path}\nexport {package}", highlight=False, soft_wrap=True)
+    _OUT.print(f"run {run.path}\nexport {package}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -171,9 +172,9 @@ def evaluate(
     opened = runs.open_run(run)
     scorer = None
     if artifact is not None:
-        from tflite_export.litert import LiteModel
+        from tflite_export import litert
 
-        scorer = LiteModel(artifact)
+        scorer = litert.open_of_vocabulary(artifact, opened.tokenizer.vocabulary)
     with opened.open_population() as population:
         metrics = assessment.evaluate(opened, population, split, _ERR, scorer)
     if as_json:
@@ -281,9 +282,9 @@ def _print_json(value: Any) -> None:
 def _print_table(rows: list[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
     table = Table(show_header=header is not None, box=None, pad_edge=False)
     for i, name in enumerate(header or rows[0]):
-        table.add_column(name, justify="right" if i else "left")
+        table.add_column(name, justify="right" if i else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     _OUT.print(table)
 
 

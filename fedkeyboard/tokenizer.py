@@ -29,6 +29,9 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 MODEL_FILE = "tokenizer.model"
 VOCABULARY_FILE = "vocabulary.txt"
 
+# Longer ones are no words, and SentencePiece drops them without a word of its own.
+_LONGEST_WORD = 100  # characters
+_FEWEST_WORDS = 3  # as many as are suggested
 _SPACE = "\u2581"  # SentencePiece writes the space before a word as this character
 
 
@@ -75,7 +78,7 @@ class Tokenizer:
           minimum_users: How many users must have written a word.
 
         Raises:
-          UserError: If no word is left.
+          UserError: If fewer than three words are left.
         """
         counts: collections.Counter[str] = collections.Counter()
         writers: collections.Counter[str] = collections.Counter()
@@ -84,11 +87,13 @@ class Tokenizer:
             counts.update(of_user)
             writers.update(of_user.keys())
         # Sorted, so that words of equal count have the same ids whatever the order of the users.
-        shared = sorted(word for word in counts if writers[word] >= minimum_users)
-        if not shared:
+        shared = sorted(
+            word for word in counts if writers[word] >= minimum_users and len(word) <= _LONGEST_WORD
+        )
+        if len(shared) < _FEWEST_WORDS:
             raise UserError(
-                f"no word is written by at least {minimum_users} training users; lower "
-                "tokenizer.minimum_users or bring more text"
+                f"fewer than {_FEWEST_WORDS} words are written by at least {minimum_users} "
+                "training users; lower tokenizer.minimum_users or bring more text"
             )
         model = io.BytesIO()
         with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as table:

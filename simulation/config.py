@@ -108,8 +108,12 @@ class Config(_Section):
         files.write_text(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
 
     def published(self) -> dict[str, Any]:
-        """Returns the settings for a package that leaves the house: no path of this machine."""
-        return self.model_dump(exclude_none=True, exclude={"population": {"file"}})
+        """Returns the settings for what leaves the house: no path of this machine.
+
+        Of a population file nothing is said: it was cleaned by settings of its own.
+        """
+        exclude = {"population"} if self.population.file is not None else None
+        return self.model_dump(exclude_none=True, exclude=exclude)
 
 
 # What a resumed run may change: how long it trains and how it uses the machine.

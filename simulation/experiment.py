@@ -8,7 +8,7 @@ from rich.console import Console
 from data.cleaning import Cleaning
 from data.population import Population
 from data.prepare import ensure_chitchat
-from fedkeyboard.errors import UserError
+from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
 from simulation import assessment, progress, report, runs, training
 from simulation import config as configs
@@ -124,14 +124,16 @@ def _check_cohort(config: configs.Config, population: Population) -> None:
 def _train(run: runs.Run, population: Population, console: Console) -> None:
     """Trains, evaluates on unseen users, and writes metrics and report."""
     progress.say(console, f"run         {run.path}")
+    # What a finished run says of itself no longer holds once it trains on.
+    for name in ("metrics.json", "report.html"):
+        (run.path / name).unlink(missing_ok=True)
     try:
         with progress.rounds(console, run.config.rounds.count) as on_round:
             training.train(run, assessment.reader(run, population), on_round)
-    except KeyboardInterrupt:
-        progress.say(
-            console, f"stopped; continue with: fedkeyboard simulate --resume --out {run.path}"
-        )
-        raise
+    except KeyboardInterrupt as error:
+        raise RunFailure(
+            f"stopped; continue with: fedkeyboard simulate --resume --out {run.path}"
+        ) from error
     metrics = assessment.evaluate(run, population, "test", console)
     run.save_metrics(metrics)
     report.write(run, metrics)

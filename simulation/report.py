@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import matplotlib
+import tomli_w
 
 matplotlib.use("Agg")  # No window: the run may have no screen.
 import matplotlib.pyplot as plt  # noqa: E402
@@ -99,7 +100,7 @@ def write(run: Run, metrics: dict[str, Any]) -> None:
                 ),
             ]
         ),
-        settings=html.escape((run.path / "config.toml").read_text(encoding="utf-8")),
+        settings=html.escape(tomli_w.dumps(run.config.published())),
     )
     files.write_text(run.path / "report.html", page)
 

@@ -5,7 +5,7 @@
     tokenizer.model     the SentencePiece model, and vocabulary.txt, its entries
     checkpoints/        the learning process's state, by tff.program.FileProgramStateManager
     weights.npz         the model at the last checkpoint
-    rounds.csv          a row a round; tensorboard/ has the same
+    rounds.csv          a row a round; tensorboard/ has the same (after a resume, rounds twice)
     metrics.json        the final evaluation on unseen users
     report.html         curves and figures for a reader
 

@@ -61,7 +61,8 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
         began = time.monotonic()
         data = await upcoming
         # The next cohort is read and tokenised while this one trains.
-        upcoming = loop.run_in_executor(None, _read_cohort, run, reader, number + 1)
+        if number < settings.count:
+            upcoming = loop.run_in_executor(None, _read_cohort, run, reader, number + 1)
         output = process.next(state, data)
         state = output.state
         sums = (await tff.program.materialize_value(output.metrics))["client_work"]
@@ -89,10 +90,10 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
         await tensorboard.release({k: v for k, v in values.items() if v is not None}, number)
         if last or number % settings.checkpoint_every == 0:
             state = await tff.program.materialize_value(state)
+            files.sync(run.rounds_csv)
             await checkpoints.save(state, number)
             run.save_weights(state.global_model_weights.trainable, number)
         on_round(report)
-    upcoming.cancel()
 
 
 def _process(run: Run) -> tff.learning.templates.LearningProcess:
@@ -149,6 +150,7 @@ class Checkpoints:
         # TFF renames a complete directory into place but does not wait for the disk.
         for path in sorted((self._directory / f"round_{number}").rglob("*"), reverse=True):
             files.sync(path)
+        files.sync(self._directory / f"round_{number}")
         files.sync(self._directory)
 
     async def load(self, initial: Any) -> tuple[Any, int]:

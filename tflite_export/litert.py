@@ -174,6 +174,21 @@ def inference_file(path: files.PathLike) -> pathlib.Path:
     return exported
 
 
+def open_of_vocabulary(path: files.PathLike, vocabulary: Sequence[str]) -> LiteModel:
+    """Opens a `.tflite` file that must have been exported with `vocabulary`.
+
+    Raises:
+      UserError: If it has another size, or the `vocabulary.txt` beside it, if any, has other words.
+    """
+    model = LiteModel(path)
+    beside = pathlib.Path(path).with_name("vocabulary.txt")
+    if model.vocabulary != len(vocabulary) or (
+        beside.exists() and _read_vocabulary(beside) != list(vocabulary)
+    ):
+        raise UserError(f"{path}: exported with another vocabulary; evaluate it with its own run")
+    return model
+
+
 def suggest_words(
     path: files.PathLike, vocabulary_path: files.PathLike, text: str
 ) -> list[tuple[str, float]]:

@@ -77,3 +77,9 @@ def test_bad_models_are_refused(tmp_path):
 def test_no_shared_word_is_an_error():
     with pytest.raises(UserError, match=r"tokenizer\.minimum_users"):
         Tokenizer.learn([["one two"], ["three four"]], vocabulary_size=100, minimum_users=2)
+
+
+def test_mashed_keys_are_no_word():
+    texts = [["yes no maybe " + "x" * 5000]] * 2
+    learned = Tokenizer.learn(texts, vocabulary_size=100, minimum_users=2)
+    assert sorted(learned.vocabulary[4:]) == ["maybe", "no", "yes"]
