@@ -312,6 +312,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         app(prog_name="fedkeyboard")
+    except SystemExit as ended:
+        if ended.code == 130:  # typer's own code for Ctrl-C
+            _fail("stopped", 1)
+        raise
     except UserError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:

@@ -136,7 +136,6 @@ class Checkpoints:
     """The learning process's states, by TFF's state manager, whole even after a power cut."""
 
     def __init__(self, run: Run):
-        self._run = run
         self._directory = run.path / "checkpoints"
         self._manager = tff.program.FileProgramStateManager(
             self._directory, prefix="round_", keep_total=3, keep_first=False
