@@ -87,21 +87,23 @@ def _client_work(
         rows = data.get_single_element()
         initial = weights.trainable
         trained = local_training.train(initial, rows, settings)
-        update = tf.nest.map_structure(tf.subtract, initial, trained.weights)
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(u)) for u in update])
-        update = tf.nest.map_structure(lambda u: tf.where(finite, u, tf.zeros_like(u)), update)
+        update = tf.cond(
+            trained.finite,
+            lambda: tf.nest.map_structure(tf.subtract, initial, trained.weights),
+            lambda: tf.nest.map_structure(tf.zeros_like, initial),
+        )
         sentences = tf.shape(rows)[0]
         # A phone without sentences has nothing to say, whatever the weighting.
         examples = sentences if weighting == "sentences" else tf.sign(sentences)
         result = tff.learning.templates.ClientResult(
-            update, tf.where(finite, tf.cast(examples, tf.float32), 0.0)
+            update, tf.where(trained.finite, tf.cast(examples, tf.float32), 0.0)
         )
         return result, collections.OrderedDict(
-            loss_sum=tf.where(finite, trained.loss_sum, 0.0),
-            targets=tf.where(finite, trained.targets, 0.0),
+            loss_sum=tf.where(trained.finite, trained.loss_sum, 0.0),
+            targets=tf.where(trained.finite, trained.targets, 0.0),
             sentences=sentences,
             steps=trained.steps,
-            rejected=tf.cast(tf.logical_not(finite), tf.int32),
+            rejected=tf.cast(tf.logical_not(trained.finite), tf.int32),
         )
 
     @tff.federated_computation

@@ -44,12 +44,14 @@ class Trained(NamedTuple):
         before its own step.
       targets: float32, how many targets that sum is over.
       steps: int32, how many batches.
+      finite: bool, whether all gradients had a finite norm; if not, the weights are of no use.
     """
 
     weights: model.Weights
     loss_sum: tf.Tensor
     targets: tf.Tensor
     steps: tf.Tensor
+    finite: tf.Tensor
 
 
 def train(initial: model.Weights, rows: tf.Tensor, settings: LocalTraining) -> Trained:
@@ -65,27 +67,34 @@ def train(initial: model.Weights, rows: tf.Tensor, settings: LocalTraining) -> T
         first = (i % batches) * settings.batch_size
         batch = model.pack(rows[first : first + settings.batch_size])
         loss, gradients = model.loss_and_gradients(trained.weights, batch)
-        scale = settings.learning_rate * _clipping(gradients, settings.clipping_norm)
+        norm = tf.linalg.global_norm(gradients)
+        clipped = settings.clipping_norm / tf.maximum(norm, settings.clipping_norm)
         targets = tf.cast(tf.shape(batch.targets)[0], tf.float32)
         return i + 1, Trained(
             weights=model.Weights(
-                *(w - scale * g for w, g in zip(trained.weights, gradients, strict=True))
+                *(
+                    w - settings.learning_rate * clipped * g
+                    for w, g in zip(trained.weights, gradients, strict=True)
+                )
             ),
             loss_sum=trained.loss_sum + loss * targets,
             targets=trained.targets + targets,
             steps=trained.steps + 1,
+            finite=tf.logical_and(trained.finite, tf.math.is_finite(norm)),
         )
 
+    begin = Trained(
+        weights=model.align(initial),
+        loss_sum=tf.constant(0.0),
+        targets=tf.constant(0.0),
+        steps=tf.constant(0),
+        finite=tf.constant(True),
+    )
     _, trained = tf.while_loop(
         lambda i, _: i < steps,
         train_batch,
-        (tf.constant(0), Trained(initial, tf.constant(0.0), tf.constant(0.0), tf.constant(0))),
+        (tf.constant(0), begin),
         # One batch after another, as SGD is defined.
         parallel_iterations=1,
     )
-    return trained
-
-
-def _clipping(gradients: model.Weights, norm: float) -> tf.Tensor:
-    """Returns the factor that brings the gradients' global norm down to `norm`, at most 1."""
-    return norm / tf.maximum(tf.linalg.global_norm(gradients), norm)
+    return trained._replace(weights=model.trim(trained.weights, initial.projection.shape[0]))

@@ -29,6 +29,9 @@ import tensorflow as tf
 
 from fedkeyboard.tokenizer import PAD
 
+# Numbers of four bytes in a cache line.
+_ALIGNMENT = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
@@ -93,10 +96,11 @@ class Batch(NamedTuple):
 class _Step(NamedTuple):
     """What one time step leaves for the backward pass, each `[n_t, ...]`."""
 
-    previous: State
+    previous_output: tf.Tensor
     forget: tf.Tensor
     output_gate: tf.Tensor
     candidate: tf.Tensor
+    cell: tf.Tensor
     tanh_cell: tf.Tensor
     exposed: tf.Tensor  # s(o) * tanh(c'), before the projection
 
@@ -129,6 +133,43 @@ def initial_weights(sizes: Sizes, seed: int) -> Weights:
         bias=bias,
         projection=glorot(shapes.projection, sizes.embedding),
         output_bias=np.zeros(shapes.output_bias, np.float32),
+    )
+
+
+def align(weights: Weights) -> Weights:
+    """Returns the same model with its cell widened to a multiple of 16 units.
+
+    The units added have weights 0, always output 0, and have gradients 0. A row of a whole number
+    of cache lines is what lets TensorFlow split an array by rows without copying it.
+    """
+    units, more = weights.projection.shape[0], -weights.projection.shape[0] % _ALIGNMENT
+
+    def widen(gates: tf.Tensor) -> tf.Tensor:
+        by_gate = tf.reshape(gates, [-1, 3, units])
+        wide = tf.pad(by_gate, [[0, 0], [0, 0], [0, more]])
+        return tf.reshape(wide, [*gates.shape[:-1], 3 * (units + more)])
+
+    return weights._replace(
+        input_kernel=widen(weights.input_kernel),
+        recurrent_kernel=widen(weights.recurrent_kernel),
+        bias=widen(weights.bias),
+        projection=tf.pad(weights.projection, [[0, more], [0, 0]]),
+    )
+
+
+def trim(weights: Weights, units: int) -> Weights:
+    """Returns the model that `align` widened, with its first `units` units only."""
+    wide = weights.projection.shape[0]
+
+    def narrow(gates: tf.Tensor) -> tf.Tensor:
+        by_gate = tf.reshape(gates, [-1, 3, wide])[:, :, :units]
+        return tf.reshape(by_gate, [*gates.shape[:-1], 3 * units])
+
+    return weights._replace(
+        input_kernel=narrow(weights.input_kernel),
+        recurrent_kernel=narrow(weights.recurrent_kernel),
+        bias=narrow(weights.bias),
+        projection=weights.projection[:units],
     )
 
 
@@ -184,12 +225,10 @@ def advance(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[S
     tanh_cell = tf.tanh(cell)
     exposed = output_gate * tanh_cell
     state = State(tf.matmul(exposed, weights.projection), cell)
-    return state, _Step(previous, forget, output_gate, candidate, tanh_cell, exposed)
+    return state, _Step(previous.output, forget, output_gate, candidate, cell, tanh_cell, exposed)
 
 
-def _advance_gradients(
-    weights: Weights, step: _Step, gradient: State
-) -> tuple[tf.Tensor, State, tf.Tensor]:
+def _advance_gradients(weights: Weights, step: _Step, gradient: State) -> tuple[tf.Tensor, State]:
     """The backward pass of `advance`.
 
     Args:
@@ -198,23 +237,26 @@ def _advance_gradients(
       gradient: The loss's gradient by the state after the step.
 
     Returns:
-      The gradient by the gates before their nonlinearities `[n, 3H]`, by the state before the
-      step, and by the projected output (`gradient.output`, which the projection's gradient needs).
+      The gradient by the gates before their nonlinearities `[n, 3H]`, and by the state before the
+      step.
     """
     by_exposed = tf.matmul(gradient.output, weights.projection, transpose_b=True)
-    by_cell = gradient.cell + by_exposed * step.output_gate * (1.0 - tf.square(step.tanh_cell))
+    by_cell = gradient.cell + tf.raw_ops.TanhGrad(
+        y=step.tanh_cell, dy=by_exposed * step.output_gate
+    )
+    # c' = s(f) * (c - tanh(g)) + tanh(g), so that s(f) * (c - tanh(g)) = c' - tanh(g).
+    by_candidate = by_cell * (1.0 - step.forget)
     by_gates = tf.concat(
         [
-            by_cell * (step.previous.cell - step.candidate) * step.forget * (1.0 - step.forget),
-            by_exposed * step.tanh_cell * step.output_gate * (1.0 - step.output_gate),
-            by_cell * (1.0 - step.forget) * (1.0 - tf.square(step.candidate)),
+            by_candidate * (step.cell - step.candidate),
+            tf.raw_ops.SigmoidGrad(y=step.output_gate, dy=by_exposed * step.tanh_cell),
+            tf.raw_ops.TanhGrad(y=step.candidate, dy=by_candidate),
         ],
         axis=1,
     )
-    by_previous = State(
-        tf.matmul(by_gates, weights.recurrent_kernel, transpose_b=True), by_cell * step.forget
+    return by_gates, State(
+        tf.matmul(by_gates, weights.recurrent_kernel, transpose_b=True), by_cell - by_candidate
     )
-    return by_gates, by_previous, gradient.output
 
 
 def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
@@ -226,7 +268,10 @@ def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, S
 
 def logits(weights: Weights, outputs: tf.Tensor) -> tf.Tensor:
     """Returns the next word's logits `[n, V]` of outputs `[n, D]`."""
-    return tf.matmul(outputs, weights.embedding, transpose_b=True) + weights.output_bias
+    # bias_add, unlike +, is fused into the product.
+    return tf.nn.bias_add(
+        tf.matmul(outputs, weights.embedding, transpose_b=True), weights.output_bias
+    )
 
 
 def _run(weights: Weights, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, list[_Step]]:
@@ -234,7 +279,9 @@ def _run(weights: Weights, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, list[_St
     x = tf.gather(weights.embedding, batch.inputs)
     length = batch.running.shape[0] - 1
     from_input = tf.split(
-        tf.matmul(x, weights.input_kernel) + weights.bias, batch.running[:-1], num=length
+        tf.nn.bias_add(tf.matmul(x, weights.input_kernel), weights.bias),
+        batch.running[:-1],
+        num=length,
     )
     state = initial_state(weights, batch.running[0])
     outputs, steps = [], []
@@ -261,42 +308,51 @@ def loss_and_gradients(weights: Weights, batch: Batch) -> tuple[tf.Tensor, Weigh
     """Returns the mean cross-entropy over the batch's N real targets, in nats, and its gradients.
 
     Targets are words, the unknown word and the end of the sentence, as in the papers' training
-    losses. A batch without a real position has loss 0 and gradients 0.
+    losses. A target's loss is taken from its probability, at least the smallest normal float32,
+    and so is at most 87.3. A batch without a real position has loss 0 and gradients 0.
     """
     x, outputs, steps = _run(weights, batch)
-    scale = tf.math.reciprocal_no_nan(tf.cast(tf.shape(batch.targets)[0], tf.float32))
-    # The operation behind sparse_softmax_cross_entropy gives the loss and its gradient at once.
-    losses, by_logits = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
-        features=logits(weights, outputs), labels=batch.targets
+    targets = tf.shape(batch.targets)[0]
+    scale = tf.math.reciprocal_no_nan(tf.cast(targets, tf.float32))
+    # TensorFlow's fused cross-entropy takes six times as long as its softmax.
+    probabilities = tf.nn.softmax(logits(weights, outputs))
+    at_targets = tf.gather_nd(probabilities, tf.stack([tf.range(targets), batch.targets], axis=1))
+    loss = -scale * tf.reduce_sum(tf.math.log(tf.maximum(at_targets, np.finfo(np.float32).tiny)))
+
+    # The gradient by the logits, `[N, V]`, is probabilities less the one-hot targets, over N. The
+    # products below take the probabilities as they are; what the ones contribute is a few rows.
+    by_outputs = tf.matmul(probabilities, weights.embedding) - tf.gather(
+        weights.embedding, batch.targets
     )
-    by_logits *= scale
-    by_outputs = tf.split(
-        tf.matmul(by_logits, weights.embedding), batch.running[:-1], num=len(steps)
-    )
+    by_outputs = tf.split(scale * by_outputs, batch.running[:-1], num=len(steps))
 
     carried = initial_state(weights, 0)
-    gates, projected = [], []
+    gates, by_projected = [], []
     for t in reversed(range(len(steps))):
         # Rows that end at t have no later step that could have sent a gradient back.
         ended = [[0, batch.running[t] - batch.running[t + 1]], [0, 0]]
-        by_gates, carried, by_output = _advance_gradients(
-            weights,
-            steps[t],
-            State(by_outputs[t] + tf.pad(carried.output, ended), tf.pad(carried.cell, ended)),
-        )
+        gradient = State(by_outputs[t] + tf.pad(carried.output, ended), tf.pad(carried.cell, ended))
+        by_gates, carried = _advance_gradients(weights, steps[t], gradient)
         gates.append(by_gates)
-        projected.append(by_output)
+        by_projected.append(gradient.output)
     by_gates = tf.concat(gates[::-1], axis=0)
-    previous_outputs = tf.concat([made.previous.output for made in steps], axis=0)
+    previous_outputs = tf.concat([made.previous_output for made in steps], axis=0)
     exposed = tf.concat([made.exposed for made in steps], axis=0)
     by_x = tf.matmul(by_gates, weights.input_kernel, transpose_b=True)
-    by_embedding = tf.matmul(by_logits, outputs, transpose_a=True)
-    gradients = Weights(
-        embedding=tf.tensor_scatter_nd_add(by_embedding, batch.inputs[:, tf.newaxis], by_x),
+    outputs *= scale
+    return loss, Weights(
+        embedding=tf.tensor_scatter_nd_add(
+            tf.matmul(probabilities, outputs, transpose_a=True),
+            tf.concat([batch.inputs, batch.targets], axis=0)[:, tf.newaxis],
+            tf.concat([by_x, -outputs], axis=0),
+        ),
         input_kernel=tf.matmul(x, by_gates, transpose_a=True),
         recurrent_kernel=tf.matmul(previous_outputs, by_gates, transpose_a=True),
         bias=tf.reduce_sum(by_gates, axis=0),
-        projection=tf.matmul(exposed, tf.concat(projected[::-1], axis=0), transpose_a=True),
-        output_bias=tf.reduce_sum(by_logits, axis=0),
+        projection=tf.matmul(exposed, tf.concat(by_projected[::-1], axis=0), transpose_a=True),
+        output_bias=tf.tensor_scatter_nd_add(
+            scale * tf.reduce_sum(probabilities, axis=0),
+            batch.targets[:, tf.newaxis],
+            tf.fill([targets], -scale),
+        ),
     )
-    return tf.reduce_sum(losses) * scale, gradients
