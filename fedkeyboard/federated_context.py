@@ -1,0 +1,396 @@
+"""Where TFF's computations run: cohorts in subrounds, results that stay in the worker.
+
+A `tff.program.FederatedContext` over TFF's remote executor, compiler and mergeable form. What
+`tff.program.NativeFederatedContext` over `tff.framework.AsyncExecutionContext` lacks:
+
+- It fetches the server's state from the worker and sends it back in every round; with Adam's
+  moments that takes as long as ten small phones train. Here a result stays in the worker until it
+  is materialised, and goes by reference into the next computation.
+- The worker holds every update of a cohort until all are there. Here a large cohort is split into
+  subrounds whose sums are merged, two of them at a time so that no core waits for the last phone of
+  one, and memory does not grow with the cohort. (`tff.framework.MergeableCompExecutionContext` has
+  subrounds, but always as many, and sends the state to each.)
+
+The aggregator sees each phone's own update all the same: a subround is TFF's `up_to_merge`, the
+part of a computation up to the sums over its clients. A computation with one sum that depends on
+another cannot be split so; its cohorts run whole.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, NamedTuple
+
+import tensorflow_federated as tff
+from tensorflow_federated.python.core.impl.execution_contexts.compiler_pipeline import (
+    CompilerPipeline,
+)
+from tensorflow_federated.python.core.impl.executors.remote_executor import RemoteValue
+
+from fedkeyboard.executor import Executor
+
+_LOG = logging.getLogger("fedkeyboard")
+
+# Most phones of a subround: enough that to hand over their sum costs little beside them.
+_SUBROUND = 16
+_AT_ONCE = 2
+# Cohorts of ever other sizes would fill the worker with executors.
+_EXECUTORS = 4
+
+
+class _Form(NamedTuple):
+    """A computation split at its sums over the clients.
+
+    Attributes:
+      up_to_merge: Takes the computation's argument for some of the clients; returns their sums.
+      merge: Adds two of these.
+      after_merge: Takes an argument of the computation, whatever its clients, and all the sums.
+    """
+
+    up_to_merge: tff.Computation
+    merge: tff.Computation
+    after_merge: tff.Computation
+
+
+class FederatedContext(tff.program.FederatedContext):
+    """Runs computations in the worker, one at a time."""
+
+    def __init__(self, executor_fn: Callable[[int], Executor], loop: asyncio.AbstractEventLoop):
+        """Initializes the context.
+
+        Args:
+          executor_fn: Makes the executor for a number of clients.
+          loop: An event loop of another thread than the caller's: the executor's calls block.
+        """
+        self._executor_fn = executor_fn
+        self._loop = loop
+        self._turn = asyncio.Lock()
+        self._compiler = CompilerPipeline(tff.backends.native.desugar_and_transform_to_native)
+        # By number of clients; and the computations that were sent to each.
+        self._executors: dict[int, Executor] = {}
+        self._sent: dict[Executor, dict[tff.Computation, RemoteValue]] = {}
+        self._forms: dict[tff.Computation, _Form | None] = {}
+
+    def invoke(self, comp: tff.Computation, arg: Any) -> Any:
+        """Starts `comp` and returns references to its result; an event loop must be running.
+
+        Args:
+          comp: The computation.
+          arg: Its argument: values, or references that an earlier call returned.
+
+        Raises:
+          ValueError: If the result is not at the server.
+        """
+        result_type = comp.type_signature.result
+        if not tff.program.contains_only_server_placed_data(result_type):
+            raise ValueError(f"a result must be at the server; this is {result_type}")
+        running = self.submit(self._run(comp, arg))
+        if isinstance(result_type, tff.StructType):
+            elements = enumerate(tff.structure.iter_elements(result_type))
+            references = tff.structure.Struct(
+                (name, _Part(self, running, index, part_type).references())
+                for index, (name, part_type) in elements
+            )
+        else:
+            references = _Part(self, running, None, result_type).references()
+        return tff.types.type_to_py_container(references, result_type)
+
+    def close(self) -> None:
+        """Forgets executors and computations; what comes after this fails."""
+        self._sent.clear()
+        self._executors.clear()
+        self._forms.clear()
+
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """Runs a coroutine in the context's own loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    async def _run(self, comp: tff.Computation, arg: Any) -> RemoteValue:
+        async with self._turn:
+            parameter = comp.type_signature.parameter
+            clients = _number_of_clients(arg, parameter)
+            if clients > _SUBROUND and comp not in self._forms:
+                self._forms[comp] = _mergeable(comp)
+            form = self._forms.get(comp)
+            if clients > _SUBROUND and form is not None:
+                return await self._run_in_subrounds(form, arg, parameter, clients)
+            executor = self._executor(clients)
+            if parameter is not None:
+                arg = await _send(executor, await _send_shared(executor, arg, parameter), parameter)
+            return await self._call(executor, comp, arg)
+
+    async def _run_in_subrounds(
+        self, form: _Form, arg: Any, parameter: tff.Type, clients: int
+    ) -> RemoteValue:
+        subrounds = _subrounds(clients)
+        sizes = {subround.stop - subround.start for subround in subrounds}
+        executors = {size: self._executor(size) for size in sizes}
+        shared = {
+            executor: await _send_shared(executor, arg, parameter)
+            for executor in executors.values()
+        }
+        # Of each executor: an argument, and the sum of the subrounds so far.
+        arguments: dict[Executor, RemoteValue] = {}
+        sums: dict[Executor, RemoteValue] = {}
+        lock = threading.Lock()
+        waiting = iter(subrounds)
+
+        async def run_some() -> None:
+            while True:
+                with lock:
+                    subround = next(waiting, None)
+                if subround is None:
+                    return
+                executor = executors[subround.stop - subround.start]
+                argument = await _send(executor, shared[executor], parameter, subround)
+                result = await self._call(executor, form.up_to_merge, argument)
+                while True:
+                    with lock:
+                        arguments[executor] = argument
+                        other = sums.pop(executor, None)
+                        if other is None:
+                            sums[executor] = result
+                            break
+                    pair = await executor.create_struct([other, result])
+                    result = await self._call(executor, form.merge, pair)
+
+        outcomes = await asyncio.gather(
+            *(_in_thread(run_some) for _ in range(_AT_ONCE)), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+        home = executors[max(sizes)]
+        total = sums.pop(home)
+        for value in sums.values():
+            pair = await home.create_struct([total, home.take(value)])
+            total = await self._call(home, form.merge, pair)
+        argument = await home.create_struct([arguments[home], total])
+        return await self._call(home, form.after_merge, argument)
+
+    async def _call(
+        self, executor: Executor, comp: tff.Computation, argument: RemoteValue | None
+    ) -> RemoteValue:
+        sent = self._sent[executor]
+        if comp not in sent:
+            compiled = self._compiler.compile(comp)
+            sent[comp] = await executor.create_value(compiled, compiled.type_signature)
+        return await executor.create_call(sent[comp], argument)
+
+    def _executor(self, clients: int) -> Executor:
+        executor = self._executors.pop(clients, None)
+        if executor is None:
+            executor = self._executor_fn(clients)
+            self._sent[executor] = {}
+        self._executors[clients] = executor
+        if len(self._executors) > _EXECUTORS:
+            # The least recently used. It ends with the last reference to a value that it holds.
+            del self._sent[self._executors.pop(next(iter(self._executors)))]
+        return executor
+
+
+class _Part:
+    """An element of a computation's result, in the worker until somebody wants its values."""
+
+    def __init__(
+        self,
+        context: FederatedContext,
+        running: concurrent.futures.Future[RemoteValue],
+        index: int | None,
+        type_signature: tff.Type,
+    ):
+        self._context = context
+        self._running = running
+        self._index = index
+        self._type_signature = type_signature
+        self._fetching: concurrent.futures.Future[list[Any]] | None = None
+
+    def references(self) -> Any:
+        """Returns a structure of references to the part's values."""
+        types = enumerate(_leaf_types(self._type_signature))
+        return _pack((_Reference(self, i, leaf) for i, leaf in types), self._type_signature)
+
+    def is_all_of(self, leaves: list[Any]) -> bool:
+        """Whether these are the part's references, all and in order."""
+        return len(leaves) == len(_leaf_types(self._type_signature)) and all(
+            isinstance(leaf, _Reference) and leaf.part is self and leaf.index == i
+            for i, leaf in enumerate(leaves)
+        )
+
+    async def remote(self) -> RemoteValue:
+        """Returns the part as a value in the worker."""
+        result = await asyncio.wrap_future(self._running)
+        if self._index is None:
+            return result
+        return await result._executor.create_selection(result, self._index)
+
+    async def values(self) -> list[Any]:
+        """Returns the part's values, fetched once."""
+        if self._fetching is None:
+            self._fetching = self._context.submit(self._fetch())
+        # Whoever no longer waits takes nothing from the others who do.
+        return await asyncio.shield(asyncio.wrap_future(self._fetching))
+
+    async def _fetch(self) -> list[Any]:
+        remote = await self.remote()
+        return _leaves(await remote.compute(), self._type_signature)
+
+
+class _Reference(tff.program.MaterializableValueReference):
+    """Reference to one value of a part."""
+
+    def __init__(self, part: _Part, index: int, type_signature: tff.Type):
+        self.part = part
+        self.index = index
+        self._type_signature = type_signature
+
+    @property
+    def type_signature(self) -> tff.Type:
+        return self._type_signature
+
+    async def get_value(self) -> Any:
+        return (await self.part.values())[self.index]
+
+
+def _mergeable(comp: tff.Computation) -> _Form | None:
+    """Splits a computation at its sums; None if it cannot be."""
+    try:
+        form = tff.backends.native.compile_to_mergeable_comp_form(comp)
+    except ValueError as error:
+        _LOG.warning(
+            "a cohort runs whole, in memory that grows with it, because the computation has sums "
+            "that depend on each other (%s)",
+            " ".join(str(error).split())[:200],
+        )
+        return None
+    partial = tff.FederatedType(form.merge.type_signature.result, tff.SERVER)
+
+    # TFF's own is for values without a placement, which the worker would have to give up for it.
+    @tff.federated_computation(partial, partial)
+    def merge(one, other):
+        return tff.federated_map(form.merge, (one, other))
+
+    return _Form(form.up_to_merge, merge, form.after_merge)
+
+
+def _subrounds(clients: int) -> list[slice]:
+    """Cuts a cohort into subrounds as equal as can be, since each size needs an executor."""
+    least = -(-clients // _SUBROUND)
+    count = next((n for n in range(least, 2 * least) if clients % n == 0), least)
+    ends = [clients * (i + 1) // count for i in range(count)]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+async def _in_thread(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a coroutine function in a thread of its own, one that does not keep a program alive."""
+    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            done.set_result(asyncio.run(function()))
+        except BaseException as error:  # noqa: BLE001, raised again where it is awaited
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    await asyncio.wrap_future(done)
+
+
+def _of_clients(type_signature: tff.Type) -> bool:
+    return (
+        isinstance(type_signature, tff.FederatedType)
+        and type_signature.placement is tff.CLIENTS
+        and not type_signature.all_equal
+    )
+
+
+def _elements(value: Any, type_signature: tff.StructType) -> list[tuple[Any, tff.Type]]:
+    return [
+        (element, element_type)
+        for element, (_, element_type) in zip(
+            tff.structure.from_container(value),
+            tff.structure.iter_elements(type_signature),
+            strict=True,
+        )
+    ]
+
+
+def _number_of_clients(arg: Any, parameter: tff.Type | None) -> int:
+    """Returns for how many clients `arg` has values; 0 if it has none.
+
+    Raises:
+      ValueError: If it has values for different numbers of clients.
+    """
+    numbers = set()
+
+    def count(value: Any, type_signature: tff.Type | None) -> None:
+        if _of_clients(type_signature):
+            numbers.add(len(value))
+        elif isinstance(type_signature, tff.StructType):
+            for element in _elements(value, type_signature):
+                count(*element)
+
+    count(arg, parameter)
+    if len(numbers) > 1:
+        raise ValueError(f"values for different numbers of clients: {sorted(numbers)}")
+    return max(numbers, default=0)
+
+
+async def _send_shared(executor: Executor, arg: Any, type_signature: tff.Type) -> Any:
+    """Returns `arg` with all that is not a single client's as values in the worker."""
+    if _of_clients(type_signature):
+        return arg
+    if isinstance(type_signature, tff.StructType):
+        return [await _send_shared(executor, *e) for e in _elements(arg, type_signature)]
+    leaves = _leaves(arg, type_signature)
+    if leaves and isinstance(leaves[0], _Reference) and leaves[0].part.is_all_of(leaves):
+        return executor.take(await leaves[0].part.remote())
+    values = tff.tensorflow.transform_args(await tff.program.materialize_value(leaves))
+    return await executor.create_value(_pack(iter(values), type_signature), type_signature)
+
+
+async def _send(
+    executor: Executor, arg: Any, type_signature: tff.Type, clients: slice = slice(None)
+) -> RemoteValue:
+    """Sends the rest of what `_send_shared` returned: the values of the clients of a subround."""
+    if isinstance(arg, RemoteValue):
+        return arg
+    if _of_clients(type_signature):
+        return await executor.create_value(list(arg)[clients], type_signature)
+    sent = [
+        (name, await _send(executor, element, element_type, clients))
+        for element, (name, element_type) in zip(
+            arg, tff.structure.iter_elements(type_signature), strict=True
+        )
+    ]
+    return await executor.create_struct(tff.structure.Struct(sent))
+
+
+def _leaf_types(type_signature: tff.Type) -> list[tff.Type]:
+    """Returns the types of a type's tensors and sequences, in order."""
+    if isinstance(type_signature, tff.FederatedType):
+        return _leaf_types(type_signature.member)
+    if isinstance(type_signature, tff.StructType):
+        elements = tff.structure.iter_elements(type_signature)
+        return [leaf for _, element_type in elements for leaf in _leaf_types(element_type)]
+    return [type_signature]
+
+
+def _leaves(value: Any, type_signature: tff.Type) -> list[Any]:
+    """Returns a value's tensors and sequences, in order."""
+    if isinstance(type_signature, tff.FederatedType):
+        return _leaves(value, type_signature.member)
+    if isinstance(type_signature, tff.StructType):
+        return [leaf for e in _elements(value, type_signature) for leaf in _leaves(*e)]
+    return [value]
+
+
+def _pack(leaves: Iterator[Any], type_signature: tff.Type) -> Any:
+    """Puts together what `_leaves` takes apart."""
+    if isinstance(type_signature, tff.FederatedType):
+        return _pack(leaves, type_signature.member)
+    if isinstance(type_signature, tff.StructType):
+        elements = tff.structure.iter_elements(type_signature)
+        return tff.structure.Struct((name, _pack(leaves, member)) for name, member in elements)
+    return next(leaves)
