@@ -1,169 +1,177 @@
-"""Seconds a round, against plain TFF: the same phones, batches, model and worker, in turn.
+"""Seconds a round against the peers: same phones, batches, model and weights, in turn.
 
-    make benchmark            7 rounds of each
-    make benchmark QUICK=1    3 rounds of each
-
-Writes benchmarks/results/engine.json with every measurement. Both learn from the same weights, and
-the benchmark fails if their updates differ by more than 1e-4 of the update's norm.
+Writes `benchmarks/results/engine.json`, with every measurement, and `engine.png`.
 """
 
-import argparse
-import asyncio
-import importlib.metadata
-import json
-import os
+import contextlib
 import pathlib
-import platform
 import statistics
-import sys
-import time
+import tempfile
+from collections.abc import Sequence
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-import tensorflow_federated as tff
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import textbook
-from data.cleaning import Cleaning
-from data.population import Population
-from data.prepare import ensure_chitchat
-from fedkeyboard import federated_averaging, files, local_training, model, runtime
-from fedkeyboard.tokenizer import Tokenizer
-from simulation.cohorts import Reader
-from simulation.experiment import POPULATIONS
+from benchmarks import ceiling, charts, results
+from benchmarks.cohorts import Cohort
+from benchmarks.entrants import Entrant, Framework, peer, tff
+from benchmarks.peers import environments
+from fedkeyboard import model
 
-RESULTS = pathlib.Path(__file__).parent / "results" / "engine.json"
-BATCH_SIZE = 16
-LEARNING_RATE = 0.5
+OURS, BFLOAT16, PLAIN = "fedkeyboard", "fedkeyboard, bfloat16", "TFF"
+PEERS = {"pfl-research": "pfl", "Flower": "flower"}
+# Of the average update, relative to its norm; bfloat16's is reported and not bounded.
 TOLERANCE = 1e-4
-WARM_UP = 1
+# Phones at a time, and threads of an operation; the last is TFF's own default, no limit and a
+# thread a core.
+PLAIN_SETTINGS = ((4, 1), (2, 1), (2, 2), (1, 2), (1000, 2))
 
 
-def cohorts(reader: Reader) -> dict[str, list[np.ndarray]]:
-    """Draws the cohorts: each phone's int32 `[n, T + 1]` sentences."""
-    phones = reader.population.phones("train")
-    sizes = {phone: len(reader.rows(phone)) for phone in phones}
-    largest = sorted(phones, key=sizes.get)[-6:]
-    enough = [phone for phone in reader.cohort(1, len(phones)) if sizes[phone] >= BATCH_SIZE]
-    return {
-        "small": [reader.training_rows(phone, 1, BATCH_SIZE) for phone in enough[:60]],
-        "typical": [reader.training_rows(phone, 1, 512) for phone in reader.cohort(2, 20)],
-        "large": [reader.training_rows(phone, 1, 512) for phone in largest],
-    }
+def measure(cohorts: Sequence[Cohort], rounds: int, console: Console) -> dict[str, Any]:
+    """Measures all frameworks on all cohorts.
 
-
-async def measure(
-    initial: model.Weights, length: int, phones: list[np.ndarray], rounds: int
-) -> dict[str, list[float]]:
-    """Returns each framework's seconds for each round from the same weights, after a warm-up."""
-    training = local_training.LocalTraining(LEARNING_RATE, BATCH_SIZE, clipping_norm=1e9)
-    processes = {
-        "fedkeyboard": (
-            federated_averaging.learning_process(
-                initial,
-                length=length,
-                training=training,
-                weighting="sentences",
-                optimizer=federated_averaging.server_optimizer("sgd", 1.0),
-            ),
-            [federated_averaging.phone_data(rows) for rows in phones],
-        ),
-        "tff": (
-            textbook.learning_process(
-                initial, length, LEARNING_RATE, federated_averaging.server_optimizer("sgd", 1.0)
-            ),
-            [textbook.phone_data(rows, BATCH_SIZE) for rows in phones],
-        ),
-    }
-    states = {
-        name: await tff.program.materialize_value(process.initialize())
-        for name, (process, _) in processes.items()
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in processes}
-    updated: dict[str, Any] = {}
-    for number in range(WARM_UP + rounds):
-        for name, (process, data) in processes.items():
-            began = time.monotonic()
-            output = process.next(states[name], data)
-            state = await tff.program.materialize_value(output.state)
-            if number >= WARM_UP:
-                seconds[name].append(time.monotonic() - began)
-            updated[name] = state.global_model_weights.trainable
-    _check_equal(initial, updated)
-    return seconds
-
-
-def _check_equal(initial: model.Weights, updated: dict[str, Any]) -> None:
-    updates = {
-        name: np.concatenate(
-            [np.ravel(w - first) for w, first in zip(weights, initial, strict=True)]
-        )
-        for name, weights in updated.items()
-    }
-    reference = updates["tff"]
-    for name, update in updates.items():
-        difference = np.linalg.norm(update - reference) / np.linalg.norm(reference)
-        if not difference <= TOLERANCE:
-            sys.exit(f"{name}: its update differs from plain TFF's by {difference:.1e} of its norm")
-
-
-def main() -> None:
-    """Measures all cohorts, writes the results and prints a table."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--quick", action="store_true", help="fewer rounds")
-    rounds = 3 if arguments.parse_args().quick else 7
-    console = Console(stderr=True)
-    rows = []
-    with Population.open(ensure_chitchat(POPULATIONS, cleaning=Cleaning())) as population:
-        texts = map(population.sentences, population.phones("train"))
-        tokenizer = Tokenizer.learn(texts, vocabulary_size=10_000, minimum_users=2)
-        sizes = model.Sizes(len(tokenizer))
-        drawn = cohorts(Reader(population, tokenizer, sizes.length, seed=0))
-    initial = model.initial_weights(sizes, 0)
-    for name, phones in drawn.items():
-        console.print(f"{name}: {len(phones)} phones, {sum(map(len, phones)):,} sentences")
-        with runtime.tff_runtime():
-            seconds = asyncio.run(measure(initial, sizes.length, phones, rounds))
-        steps = sum(-(-len(p) // BATCH_SIZE) for p in phones)
-        rows += [
-            {
-                "framework": framework,
-                "cohort": name,
-                "phones": len(phones),
-                "local_steps": steps,
-                "seconds_per_round": statistics.median(times),
-                "ms_per_local_step": 1000 * statistics.median(times) / steps,
-                "measurements": times,
-            }
-            for framework, times in seconds.items()
+    Returns:
+      `rows`, one a cohort and framework; `missing`, the peers that cannot be installed, and why;
+      `plain_settings`, seconds a round of plain TFF with each.
+    """
+    frameworks, missing = [tff(OURS, "ours"), tff(BFLOAT16, "ours", "--bfloat16")], {}
+    for name, environment in PEERS.items():
+        console.print(f"{name}: making sure of its environment")
+        try:
+            frameworks.append(peer(name, environment))
+        except environments.PeerMissing as error:
+            console.print(f"[red]{name} is missing[/red]: {error}")
+            missing[name] = str(error)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = pathlib.Path(temporary)
+        for cohort in cohorts:
+            cohort.write(directory / f"{cohort.name}.npz")
+        plain, settings = best_plain(directory / "typical.npz", console)
+        rows = [
+            row
+            for cohort in cohorts
+            for row in measure_cohort(cohort, [*frameworks, plain], rounds, directory, console)
         ]
-    result = {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-        },
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("tensorflow-federated", "tensorflow-cpu", "numpy")
-        },
-        "rows": rows,
-    }
-    files.write_text(RESULTS, json.dumps(result, indent=2) + "\n")
-    table = Table("cohort", "framework", "s a round", "ms a local step", "times as fast", box=None)
-    for ours, theirs in zip(rows[::2], rows[1::2], strict=True):
-        for row in (ours, theirs):
-            table.add_row(
-                row["cohort"],
-                row["framework"],
-                f"{row['seconds_per_round']:.2f}",
-                f"{row['ms_per_local_step']:.1f}",
-                f"{theirs['seconds_per_round'] / row['seconds_per_round']:.1f}",
+    return {"rows": rows, "missing": missing, "plain_settings": settings}
+
+
+def best_plain(job: pathlib.Path, console: Console) -> tuple[Framework, list[dict[str, Any]]]:
+    """Returns plain TFF with the setting that is fastest on a cohort, and the figures of all."""
+    seconds = {}
+    for clients, threads in PLAIN_SETTINGS:
+        options = ("--concurrent-clients", str(clients), "--threads", str(threads))
+        framework = tff(PLAIN, "plain", *options)
+        with contextlib.closing(Entrant(framework, job)) as entrant:
+            entrant.wait()
+            seconds[framework] = min(entrant.round() for _ in range(2))
+        console.print(
+            f"TFF, {clients} phones at a time, {threads} threads: {seconds[framework]:.2f} s"
+        )
+    tried = [
+        {"concurrent_clients": clients, "threads": threads, "seconds_per_round": taken}
+        for (clients, threads), taken in zip(PLAIN_SETTINGS, seconds.values(), strict=True)
+    ]
+    return min(seconds, key=seconds.get), tried
+
+
+def measure_cohort(
+    cohort: Cohort,
+    frameworks: Sequence[Framework],
+    rounds: int,
+    directory: pathlib.Path,
+    console: Console,
+) -> list[dict[str, Any]]:
+    """Returns a row for each framework."""
+    console.print(f"{cohort.name}: {len(cohort.phones)} phones, {cohort.local_steps} local steps")
+    multiplication = ceiling.Multiplication(cohort.sizes)
+    rates: list[float] = []
+    with contextlib.ExitStack() as running:
+        entrants = [
+            running.enter_context(
+                contextlib.closing(Entrant(framework, directory / f"{cohort.name}.npz"))
             )
-    Console().print(table)
+            for framework in frameworks
+        ]
+        ready = [entrant.wait() for entrant in entrants]
+        seconds: list[list[float]] = [[] for _ in entrants]
+        for entrant in entrants:
+            entrant.round()  # To warm up.
+        for number in range(rounds):
+            rates.append(multiplication.rate())
+            for entrant, taken in zip(entrants, seconds, strict=True):
+                taken.append(entrant.round())
+            console.print(f"  round {number + 1} of {rounds}")
+        memory = [entrant.peak_memory() for entrant in entrants]
+        updates = [_update(entrant, cohort.sizes, directory) for entrant in entrants]
+    reference = updates[[f.name for f in frameworks].index(PLAIN)]
+    best_possible = ceiling.needed(cohort.sizes, cohort.targets) / statistics.median(rates)
+    return [
+        {
+            "framework": framework.name,
+            "cohort": cohort.name,
+            "phones": len(cohort.phones),
+            "local_steps": cohort.local_steps,
+            "targets": cohort.targets,
+            "seconds_per_round": statistics.median(taken),
+            "peak_memory_mb": round(peak),
+            "ceiling_seconds": best_possible,
+            "fraction_of_ceiling": best_possible / statistics.median(taken),
+            "update_difference": float(
+                np.linalg.norm(update - reference) / np.linalg.norm(reference)
+            ),
+            **{key: said[key] for key in ("setting", "versions")},
+            "measurements": taken,
+            "matrix_product_rates": rates,
+        }
+        for framework, said, taken, peak, update in zip(
+            frameworks, ready, seconds, memory, updates, strict=True
+        )
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def _update(entrant: Entrant, sizes: model.Sizes, directory: pathlib.Path) -> np.ndarray:
+    """Returns the average update of a round from the initial weights, one vector."""
+    path = directory / "updated.npz"
+    entrant.save(path)
+    initial = model.initial_weights(sizes, 0)._asdict()
+    with np.load(path) as updated:
+        return np.concatenate([np.ravel(updated[name] - w) for name, w in initial.items()])
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Returns the figures for people."""
+    shown = Table(
+        *("cohort", "framework", "s a round", "ms a step", "ours is faster by", "of the ceiling"),
+        *("peak MB", "update differs by"),
+        box=None,
+    )
+    for row in rows:
+        ours = next(r for r in rows if r["cohort"] == row["cohort"] and r["framework"] == OURS)
+        shown.add_row(
+            row["cohort"],
+            row["framework"],
+            f"{row['seconds_per_round']:.2f}",
+            f"{1000 * row['seconds_per_round'] / row['local_steps']:.1f}",
+            f"{row['seconds_per_round'] / ours['seconds_per_round']:.2f}",
+            f"{row['fraction_of_ceiling']:.2f}",
+            f"{row['peak_memory_mb']:,}",
+            f"{row['update_difference']:.0e}",
+        )
+    return shown
+
+
+def run(cohorts: Sequence[Cohort], rounds: int, console: Console, *, quick: bool) -> list[str]:
+    """Measures, writes and prints; returns what is not as it should be."""
+    measured = measure(cohorts, rounds, console)
+    name = "engine-quick" if quick else "engine"
+    results.write(name, **measured)
+    charts.seconds_per_round(measured["rows"], results.DIRECTORY / f"{name}.png")
+    Console().print(table(measured["rows"]))
+    return [
+        f"{row['framework']}, {row['cohort']}: its update differs from plain TFF's by "
+        f"{row['update_difference']:.1e} of its norm"
+        for row in measured["rows"]
+        if row["framework"] != BFLOAT16 and not row["update_difference"] <= TOLERANCE
+    ] + [f"{name} is missing: {why}" for name, why in measured["missing"].items()]

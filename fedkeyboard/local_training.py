@@ -22,16 +22,19 @@ class LocalTraining:
       batch_size: Sentences in a batch; the last of an epoch may have fewer.
       epochs: Passes over the phone's sentences, in the order that they are given.
       clipping_norm: Largest L2 norm of a batch's gradient, over all weights together.
+      bfloat16: Whether the large products keep 8 bits of their factors: faster on processors that
+        have such products (AVX-512 BF16, AMX), at some cost in accuracy.
     """
 
     learning_rate: float
     batch_size: int = 16
     epochs: int = 1
     clipping_norm: float = 5.0
+    bfloat16: bool = False
 
     def __post_init__(self):
         for name, value in dataclasses.asdict(self).items():
-            if not value > 0:
+            if name != "bfloat16" and not value > 0:
                 raise UserError(f"{name}: {value} given, must be more than 0")
 
 
@@ -62,11 +65,12 @@ def train(initial: model.Weights, rows: tf.Tensor, settings: LocalTraining) -> T
     sentences = tf.shape(rows)[0]
     batches = (sentences + settings.batch_size - 1) // settings.batch_size
     steps = batches * settings.epochs
+    precision = tf.bfloat16 if settings.bfloat16 else tf.float32
 
     def train_batch(i: tf.Tensor, trained: Trained) -> tuple[tf.Tensor, Trained]:
         first = (i % batches) * settings.batch_size
         batch = model.pack(rows[first : first + settings.batch_size])
-        loss, gradients = model.loss_and_gradients(trained.weights, batch)
+        loss, gradients = model.loss_and_gradients(trained.weights, batch, precision)
         norm = tf.linalg.global_norm(gradients)
         clipped = settings.clipping_norm / tf.maximum(norm, settings.clipping_norm)
         targets = tf.cast(tf.shape(batch.targets)[0], tf.float32)

@@ -100,7 +100,7 @@ class _Step(NamedTuple):
     forget: tf.Tensor
     output_gate: tf.Tensor
     candidate: tf.Tensor
-    cell: tf.Tensor
+    kept: tf.Tensor  # s(f) * (c - tanh(g))
     tanh_cell: tf.Tensor
     exposed: tf.Tensor  # s(o) * tanh(c'), before the projection
 
@@ -221,18 +221,22 @@ def advance(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[S
         tf.sigmoid(output_gate),
         tf.tanh(candidate),
     )
-    cell = forget * (previous.cell - candidate) + candidate
+    kept = forget * (previous.cell - candidate)
+    cell = kept + candidate
     tanh_cell = tf.tanh(cell)
     exposed = output_gate * tanh_cell
     state = State(tf.matmul(exposed, weights.projection), cell)
-    return state, _Step(previous.output, forget, output_gate, candidate, cell, tanh_cell, exposed)
+    return state, _Step(previous.output, forget, output_gate, candidate, kept, tanh_cell, exposed)
 
 
-def _advance_gradients(weights: Weights, step: _Step, gradient: State) -> tuple[tf.Tensor, State]:
+def _advance_gradients(
+    projection: tf.Tensor, recurrent_kernel_transposed: tf.Tensor, step: _Step, gradient: State
+) -> tuple[tf.Tensor, State]:
     """The backward pass of `advance`.
 
     Args:
-      weights: The weights.
+      projection: The weights of that name, `[H, D]`.
+      recurrent_kernel_transposed: `[3H, D]`.
       step: What the forward pass left.
       gradient: The loss's gradient by the state after the step.
 
@@ -240,23 +244,21 @@ def _advance_gradients(weights: Weights, step: _Step, gradient: State) -> tuple[
       The gradient by the gates before their nonlinearities `[n, 3H]`, and by the state before the
       step.
     """
-    by_exposed = tf.matmul(gradient.output, weights.projection, transpose_b=True)
+    by_exposed = tf.matmul(gradient.output, projection, transpose_b=True)
     by_cell = gradient.cell + tf.raw_ops.TanhGrad(
         y=step.tanh_cell, dy=by_exposed * step.output_gate
     )
-    # c' = s(f) * (c - tanh(g)) + tanh(g), so that s(f) * (c - tanh(g)) = c' - tanh(g).
-    by_candidate = by_cell * (1.0 - step.forget)
+    by_previous_cell = by_cell * step.forget
+    by_candidate = by_cell - by_previous_cell
     by_gates = tf.concat(
         [
-            by_candidate * (step.cell - step.candidate),
+            by_candidate * step.kept,
             tf.raw_ops.SigmoidGrad(y=step.output_gate, dy=by_exposed * step.tanh_cell),
             tf.raw_ops.TanhGrad(y=step.candidate, dy=by_candidate),
         ],
         axis=1,
     )
-    return by_gates, State(
-        tf.matmul(by_gates, weights.recurrent_kernel, transpose_b=True), by_cell - by_candidate
-    )
+    return by_gates, State(tf.matmul(by_gates, recurrent_kernel_transposed), by_previous_cell)
 
 
 def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
@@ -266,20 +268,42 @@ def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, S
     return logits(weights, state.output), state
 
 
-def logits(weights: Weights, outputs: tf.Tensor) -> tf.Tensor:
+def logits(weights: Weights, outputs: tf.Tensor, precision: tf.DType = tf.float32) -> tf.Tensor:
     """Returns the next word's logits `[n, V]` of outputs `[n, D]`."""
-    # bias_add, unlike +, is fused into the product.
-    return tf.nn.bias_add(
-        tf.matmul(outputs, weights.embedding, transpose_b=True), weights.output_bias
+    outputs, embedding, bias = (
+        tf.cast(values, precision) for values in (outputs, weights.embedding, weights.output_bias)
     )
+    # bias_add, unlike +, is fused into the product.
+    values = tf.nn.bias_add(tf.matmul(outputs, embedding, transpose_b=True), bias)
+    return tf.cast(values, tf.float32)
 
 
-def _run(weights: Weights, batch: Batch) -> tuple[tf.Tensor, tf.Tensor, list[_Step]]:
+def _product(
+    one: tf.Tensor,
+    other: tf.Tensor,
+    precision: tf.DType,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+) -> tf.Tensor:
+    """A matrix product of float32 with both factors, and the result, rounded to `precision`."""
+    product = tf.matmul(
+        tf.cast(one, precision),
+        tf.cast(other, precision),
+        transpose_a=transpose_a,
+        transpose_b=transpose_b,
+    )
+    return tf.cast(product, tf.float32)
+
+
+def _run(
+    weights: Weights, batch: Batch, precision: tf.DType = tf.float32
+) -> tuple[tf.Tensor, tf.Tensor, list[_Step]]:
     """Runs the recurrence; returns the embeddings read and the outputs, `[N, D]`, and the steps."""
     x = tf.gather(weights.embedding, batch.inputs)
     length = batch.running.shape[0] - 1
     from_input = tf.split(
-        tf.nn.bias_add(tf.matmul(x, weights.input_kernel), weights.bias),
+        tf.nn.bias_add(_product(x, weights.input_kernel, precision), weights.bias),
         batch.running[:-1],
         num=length,
     )
@@ -304,52 +328,70 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
 
-def loss_and_gradients(weights: Weights, batch: Batch) -> tuple[tf.Tensor, Weights]:
+def loss_and_gradients(
+    weights: Weights, batch: Batch, precision: tf.DType = tf.float32
+) -> tuple[tf.Tensor, Weights]:
     """Returns the mean cross-entropy over the batch's N real targets, in nats, and its gradients.
 
     Targets are words, the unknown word and the end of the sentence, as in the papers' training
     losses. A target's loss is taken from its probability, at least the smallest normal float32,
     and so is at most 87.3. A batch without a real position has loss 0 and gradients 0.
+
+    Args:
+      weights: The weights.
+      batch: The sentences.
+      precision: That of the products over all positions; with `tf.bfloat16` their factors and
+        results keep 8 bits. The recurrence, the softmax and all sums beyond the products are
+        float32.
     """
-    x, outputs, steps = _run(weights, batch)
+    x, outputs, steps = _run(weights, batch, precision)
     targets = tf.shape(batch.targets)[0]
     scale = tf.math.reciprocal_no_nan(tf.cast(targets, tf.float32))
     # TensorFlow's fused cross-entropy takes six times as long as its softmax.
-    probabilities = tf.nn.softmax(logits(weights, outputs))
+    probabilities = tf.nn.softmax(logits(weights, outputs, precision))
     at_targets = tf.gather_nd(probabilities, tf.stack([tf.range(targets), batch.targets], axis=1))
     loss = -scale * tf.reduce_sum(tf.math.log(tf.maximum(at_targets, np.finfo(np.float32).tiny)))
 
     # The gradient by the logits, `[N, V]`, is probabilities less the one-hot targets, over N. The
     # products below take the probabilities as they are; what the ones contribute is a few rows.
-    by_outputs = tf.matmul(probabilities, weights.embedding) - tf.gather(
+    by_outputs = _product(probabilities, weights.embedding, precision) - tf.gather(
         weights.embedding, batch.targets
     )
     by_outputs = tf.split(scale * by_outputs, batch.running[:-1], num=len(steps))
 
+    # oneDNN takes twice as long for 16 rows by a factor that it must transpose itself. ensure_shape
+    # keeps TensorFlow from making one of it again.
+    recurrent_kernel_transposed = tf.ensure_shape(
+        tf.transpose(weights.recurrent_kernel), weights.recurrent_kernel.shape[::-1]
+    )
     carried = initial_state(weights, 0)
     gates, by_projected = [], []
     for t in reversed(range(len(steps))):
         # Rows that end at t have no later step that could have sent a gradient back.
         ended = [[0, batch.running[t] - batch.running[t + 1]], [0, 0]]
         gradient = State(by_outputs[t] + tf.pad(carried.output, ended), tf.pad(carried.cell, ended))
-        by_gates, carried = _advance_gradients(weights, steps[t], gradient)
+        by_gates, carried = _advance_gradients(
+            weights.projection, recurrent_kernel_transposed, steps[t], gradient
+        )
         gates.append(by_gates)
         by_projected.append(gradient.output)
     by_gates = tf.concat(gates[::-1], axis=0)
     previous_outputs = tf.concat([made.previous_output for made in steps], axis=0)
     exposed = tf.concat([made.exposed for made in steps], axis=0)
-    by_x = tf.matmul(by_gates, weights.input_kernel, transpose_b=True)
+    by_x = _product(by_gates, weights.input_kernel, precision, transpose_b=True)
     outputs *= scale
     return loss, Weights(
         embedding=tf.tensor_scatter_nd_add(
-            tf.matmul(probabilities, outputs, transpose_a=True),
+            _product(probabilities, outputs, precision, transpose_a=True),
             tf.concat([batch.inputs, batch.targets], axis=0)[:, tf.newaxis],
             tf.concat([by_x, -outputs], axis=0),
         ),
-        input_kernel=tf.matmul(x, by_gates, transpose_a=True),
-        recurrent_kernel=tf.matmul(previous_outputs, by_gates, transpose_a=True),
+        input_kernel=_product(x, by_gates, precision, transpose_a=True),
+        recurrent_kernel=_product(previous_outputs, by_gates, precision, transpose_a=True),
         bias=tf.reduce_sum(by_gates, axis=0),
-        projection=tf.matmul(exposed, tf.concat(by_projected[::-1], axis=0), transpose_a=True),
+        projection=_product(
+            exposed, tf.concat(by_projected[::-1], axis=0), precision, transpose_a=True
+        ),
         output_bias=tf.tensor_scatter_nd_add(
             scale * tf.reduce_sum(probabilities, axis=0),
             batch.targets[:, tf.newaxis],

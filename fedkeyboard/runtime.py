@@ -43,7 +43,9 @@ _CHANNEL_OPTIONS = (
 
 
 @contextlib.contextmanager
-def tff_runtime(*, concurrent_clients: int | None = None, threads: int = 1) -> Iterator[Worker]:
+def tff_runtime(
+    *, concurrent_clients: int | None = None, threads: int | None = None
+) -> Iterator[Worker]:
     """Runs TFF's worker for the `with` block, as the context that `tff.program` asks for.
 
     Inside the block a TFF computation returns references at once, and needs a running event loop;
@@ -74,8 +76,8 @@ def tff_runtime(*, concurrent_clients: int | None = None, threads: int = 1) -> I
     for name, value in (("concurrent_clients", concurrent_clients), ("threads", threads)):
         if value is not None and value < 1:
             raise UserError(f"{name}: {value} given, must be at least 1")
-    worker = workers.start(concurrent_clients or 2 * len(os.sched_getaffinity(0)), threads)
-    channel = grpc.insecure_channel(f"127.0.0.1:{worker.port}", _CHANNEL_OPTIONS)
+    worker = workers.start(concurrent_clients or 2 * len(os.sched_getaffinity(0)), threads or 1)
+    channel = open_channel(worker)
     executors = weakref.WeakSet[Executor]()
     loop_thread = _LoopThread()
     stub = tff.framework.RemoteExecutorGrpcStub(_Calls(channel, worker))
@@ -100,6 +102,11 @@ def tff_runtime(*, concurrent_clients: int | None = None, threads: int = 1) -> I
         context.close()
         channel.close()
         worker.log.close()
+
+
+def open_channel(worker: Worker) -> grpc.Channel:
+    """Connects to the worker."""
+    return grpc.insecure_channel(f"127.0.0.1:{worker.port}", _CHANNEL_OPTIONS)
 
 
 class _LoopThread:

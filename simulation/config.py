@@ -62,6 +62,7 @@ class Client(_Section):
     clipping_norm: Rate = 5.0
     maximum_sentences: Count = 128
     weighting: Literal["sentences", "uniform"] = "sentences"
+    bfloat16: bool = False
 
 
 class Server(_Section):
@@ -89,6 +90,7 @@ class Runtime(_Section):
     """How the machine is used; changes no result but its rounding."""
 
     concurrent_clients: Count | None = None
+    threads: Count | None = None
 
 
 class Config(_Section):
@@ -117,7 +119,7 @@ class Config(_Section):
 
 
 # What a resumed run may change: how long it trains and how it uses the machine.
-RESUMABLE = {("rounds", "count"), ("runtime", "concurrent_clients")}
+RESUMABLE = {("rounds", "count"), ("runtime", "concurrent_clients"), ("runtime", "threads")}
 
 
 def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:

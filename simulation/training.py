@@ -38,7 +38,10 @@ def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
     Raises:
       RunFailure: If the checkpoints cannot be used, or TFF's worker dies.
     """
-    with runtime.tff_runtime(concurrent_clients=run.config.runtime.concurrent_clients):
+    machine = run.config.runtime
+    with runtime.tff_runtime(
+        concurrent_clients=machine.concurrent_clients, threads=machine.threads
+    ):
         asyncio.run(_train(run, reader, on_round))
 
 
@@ -89,10 +92,11 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
         await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)
         await tensorboard.release({k: v for k, v in values.items() if v is not None}, number)
         if last or number % settings.checkpoint_every == 0:
-            state = await tff.program.materialize_value(state)
+            # Training goes on with the state that the worker has.
+            fetched = await tff.program.materialize_value(state)
             files.sync(run.rounds_csv)
-            await checkpoints.save(state, number)
-            run.save_weights(state.global_model_weights.trainable, number)
+            await checkpoints.save(fetched, number)
+            run.save_weights(fetched.global_model_weights.trainable, number)
         on_round(report)
 
 
@@ -106,6 +110,7 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
             batch_size=client.batch_size,
             epochs=client.epochs,
             clipping_norm=client.clipping_norm,
+            bfloat16=client.bfloat16,
         ),
         weighting=client.weighting,
         optimizer=federated_averaging.server_optimizer(
@@ -121,10 +126,10 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
 def _read_cohort(run: Run, reader: Reader, number: int) -> list[list[np.ndarray]]:
     phones = reader.cohort(number, run.config.rounds.cohort)
     at_most = run.config.client.maximum_sentences
-    return [
-        federated_averaging.phone_data(reader.training_rows(phone, number, at_most))
-        for phone in phones
-    ]
+    rows = [reader.training_rows(phone, number, at_most) for phone in phones]
+    # The longest work first, so that the cores finish together.
+    rows.sort(key=len, reverse=True)
+    return [federated_averaging.phone_data(r) for r in rows]
 
 
 async def _weights(state: Any) -> model.Weights:

@@ -1,0 +1,78 @@
+"""The cohorts that every framework trains: real phones of the bundled corpus, as arrays of ids."""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from data.cleaning import Cleaning
+from data.population import Population
+from data.prepare import ensure_chitchat
+from fedkeyboard import model
+from fedkeyboard.tokenizer import PAD, Tokenizer
+from simulation.cohorts import Reader
+from simulation.experiment import POPULATIONS
+
+BATCH_SIZE = 16
+LEARNING_RATE = 0.5
+
+
+class Cohort(NamedTuple):
+    """Phones of a kind.
+
+    Attributes:
+      name: `small`, `typical` or `large`.
+      sizes: Of the model.
+      phones: int32 `[n, T + 1]` sentences of each phone.
+    """
+
+    name: str
+    sizes: model.Sizes
+    phones: list[np.ndarray]
+
+    @property
+    def local_steps(self) -> int:
+        """Batches of all phones."""
+        return sum(-(-len(rows) // BATCH_SIZE) for rows in self.phones)
+
+    @property
+    def targets(self) -> int:
+        """Real positions of all phones."""
+        return sum(int(np.count_nonzero(rows[:, 1:] != PAD)) for rows in self.phones)
+
+    def write(self, path: pathlib.Path) -> None:
+        """Writes the job that a framework reads: the phones, the weights to begin with, SGD."""
+        np.savez(
+            path,
+            **{f"rows_{i}": rows for i, rows in enumerate(self.phones)},
+            **model.initial_weights(self.sizes, 0)._asdict(),
+            batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
+        )
+
+
+def draw(*, quick: bool) -> list[Cohort]:
+    """Draws the cohorts, with Gboard's sizes of model.
+
+    `small` has phones of 16 sentences, `typical` ones drawn at random, `large` those with the most
+    text, at most 512 sentences each; `quick`, a third of them.
+    """
+    share = 3 if quick else 1
+    with Population.open(ensure_chitchat(POPULATIONS, cleaning=Cleaning())) as population:
+        texts = map(population.sentences, population.phones("train"))
+        tokenizer = Tokenizer.learn(texts, vocabulary_size=10_000, minimum_users=2)
+        sizes = model.Sizes(len(tokenizer))
+        reader = Reader(population, tokenizer, sizes.length, seed=0)
+        phones = population.phones("train")
+        counts = {phone: len(reader.rows(phone)) for phone in phones}
+        largest = sorted(phones, key=counts.get)[-6 // share :]
+        enough = [phone for phone in reader.cohort(1, len(phones)) if counts[phone] >= BATCH_SIZE]
+        drawn = {
+            "small": [reader.training_rows(p, 1, BATCH_SIZE) for p in enough[: 60 // share]],
+            "typical": [reader.training_rows(p, 1, 512) for p in reader.cohort(2, 20)[::share]],
+            "large": [reader.training_rows(p, 1, 512) for p in largest],
+        }
+    # The longest work first, as the round loop does it.
+    return [
+        Cohort(name, sizes, sorted(rows, key=len, reverse=True)) for name, rows in drawn.items()
+    ]
