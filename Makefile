@@ -35,7 +35,7 @@ personalize: .venv/.synced
 	$(BIN)/fedkeyboard personalize $(or $(RUN),runs/latest) --split $(SPLIT)
 
 benchmark: .venv/.synced
-	$(BIN)/python -m benchmarks.engine $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 test: .venv/.synced
 	$(BIN)/python -m pytest
@@ -66,4 +66,4 @@ $(UV): Makefile
 	@touch $@
 
 clean:
-	rm -rf .venv .tools
+	rm -rf .venv .tools .peers

@@ -20,7 +20,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     console = Console(stderr=True)
     drawn = cohorts.draw(quick=quick)
-    wrong = engine.run(drawn, 3 if quick else 7, console, quick=quick)
+    wrong = engine.run(drawn, 2 if quick else 5, console, quick=quick)
     if not quick:
         memory.run(drawn[0], console)
         accuracy.run(console)

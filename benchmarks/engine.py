@@ -4,6 +4,7 @@ Writes `benchmarks/results/engine.json`, with every measurement, and `engine.png
 """
 
 import contextlib
+import os
 import pathlib
 import statistics
 import tempfile
@@ -21,7 +22,15 @@ from benchmarks.peers import environments
 from fedkeyboard import model
 
 OURS, BFLOAT16, PLAIN = "fedkeyboard", "fedkeyboard, bfloat16", "TFF"
-PEERS = {"pfl-research": "pfl", "Flower": "flower"}
+CORES = len(os.sched_getaffinity(0))
+# Name, environment, processes, threads of each: the better setting, and the framework's default.
+PEERS = (
+    ("pfl-research", "pfl", CORES, 1),
+    ("Flower", "flower", CORES, 1),
+    ("pfl-research, one process", "pfl", 1, CORES),
+    ("Flower, one actor", "flower", 1, CORES),
+)
+QUICK_PEERS = PEERS[:2]
 # Of the average update, relative to its norm; bfloat16's is reported and not bounded.
 TOLERANCE = 1e-4
 # Phones at a time, and threads of an operation; the last is TFF's own default, no limit and a
@@ -29,18 +38,20 @@ TOLERANCE = 1e-4
 PLAIN_SETTINGS = ((4, 1), (2, 1), (2, 2), (1, 2), (1000, 2))
 
 
-def measure(cohorts: Sequence[Cohort], rounds: int, console: Console) -> dict[str, Any]:
-    """Measures all frameworks on all cohorts.
+def measure(
+    cohorts: Sequence[Cohort], rounds: int, console: Console, *, quick: bool
+) -> dict[str, Any]:
+    """Measures all frameworks on all cohorts; `quick`, without their settings that are slower.
 
     Returns:
       `rows`, one a cohort and framework; `missing`, the peers that cannot be installed, and why;
       `plain_settings`, seconds a round of plain TFF with each.
     """
     frameworks, missing = [tff(OURS, "ours"), tff(BFLOAT16, "ours", "--bfloat16")], {}
-    for name, environment in PEERS.items():
+    for name, *how in QUICK_PEERS if quick else PEERS:
         console.print(f"{name}: making sure of its environment")
         try:
-            frameworks.append(peer(name, environment))
+            frameworks.append(peer(name, *how))
         except environments.PeerMissing as error:
             console.print(f"[red]{name} is missing[/red]: {error}")
             missing[name] = str(error)
@@ -48,7 +59,8 @@ def measure(cohorts: Sequence[Cohort], rounds: int, console: Console) -> dict[st
         directory = pathlib.Path(temporary)
         for cohort in cohorts:
             cohort.write(directory / f"{cohort.name}.npz")
-        plain, settings = best_plain(directory / "typical.npz", console)
+        candidates = PLAIN_SETTINGS[:1] if quick else PLAIN_SETTINGS
+        plain, settings = best_plain(directory / "typical.npz", candidates, console)
         rows = [
             row
             for cohort in cohorts
@@ -57,10 +69,12 @@ def measure(cohorts: Sequence[Cohort], rounds: int, console: Console) -> dict[st
     return {"rows": rows, "missing": missing, "plain_settings": settings}
 
 
-def best_plain(job: pathlib.Path, console: Console) -> tuple[Framework, list[dict[str, Any]]]:
+def best_plain(
+    job: pathlib.Path, settings: Sequence[tuple[int, int]], console: Console
+) -> tuple[Framework, list[dict[str, Any]]]:
     """Returns plain TFF with the setting that is fastest on a cohort, and the figures of all."""
     seconds = {}
-    for clients, threads in PLAIN_SETTINGS:
+    for clients, threads in settings:
         options = ("--concurrent-clients", str(clients), "--threads", str(threads))
         framework = tff(PLAIN, "plain", *options)
         with contextlib.closing(Entrant(framework, job)) as entrant:
@@ -71,7 +85,7 @@ def best_plain(job: pathlib.Path, console: Console) -> tuple[Framework, list[dic
         )
     tried = [
         {"concurrent_clients": clients, "threads": threads, "seconds_per_round": taken}
-        for (clients, threads), taken in zip(PLAIN_SETTINGS, seconds.values(), strict=True)
+        for (clients, threads), taken in zip(settings, seconds.values(), strict=True)
     ]
     return min(seconds, key=seconds.get), tried
 
@@ -164,7 +178,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def run(cohorts: Sequence[Cohort], rounds: int, console: Console, *, quick: bool) -> list[str]:
     """Measures, writes and prints; returns what is not as it should be."""
-    measured = measure(cohorts, rounds, console)
+    measured = measure(cohorts, rounds, console, quick=quick)
     name = "engine-quick" if quick else "engine"
     results.write(name, **measured)
     charts.seconds_per_round(measured["rows"], results.DIRECTORY / f"{name}.png")

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,14 +35,15 @@ def tff(name: str, which: str, *options: str) -> Framework:
     return Framework(name, (sys.executable, "-m", "benchmarks.tff_entrant", which, *options))
 
 
-def peer(name: str, environment: str) -> Framework:
+def peer(name: str, environment: str, processes: int, threads: int) -> Framework:
     """Returns a framework with an environment of its own, which is made if need be.
 
     Raises:
       environments.PeerMissing: If it cannot be made.
     """
     python = environments.ensure(environment)
-    return Framework(name, (str(python), str(_PEERS / f"{environment}_peer.py")))
+    program = _PEERS / f"{environment}_peer.py"
+    return Framework(name, (str(python), str(program), str(processes), str(threads)))
 
 
 class Entrant:
@@ -57,6 +60,7 @@ class Entrant:
             stderr=self._log,
             text=True,
             bufsize=1,
+            process_group=0,
         )
 
     def wait(self) -> dict[str, Any]:
@@ -83,7 +87,7 @@ class Entrant:
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._process.stdout.close()
         self._log.close()
