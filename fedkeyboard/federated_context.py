@@ -137,26 +137,36 @@ class FederatedContext(tff.program.FederatedContext):
         arguments: dict[Executor, RemoteValue] = {}
         sums: dict[Executor, RemoteValue] = {}
         lock = threading.Lock()
-        waiting = iter(subrounds)
+        waiting = subrounds[::-1]
+        # Here, so that two threads do not both compile them.
+        for executor in executors.values():
+            for comp in (form.up_to_merge, form.merge):
+                await self._computation(executor, comp)
 
-        async def run_some() -> None:
+        async def run_one(subround: slice) -> None:
+            executor = executors[subround.stop - subround.start]
+            argument = await _send(executor, shared[executor], parameter, subround)
+            result = await self._call(executor, form.up_to_merge, argument)
             while True:
                 with lock:
-                    subround = next(waiting, None)
-                if subround is None:
-                    return
-                executor = executors[subround.stop - subround.start]
-                argument = await _send(executor, shared[executor], parameter, subround)
-                result = await self._call(executor, form.up_to_merge, argument)
+                    arguments[executor] = argument
+                    other = sums.pop(executor, None)
+                    if other is None:
+                        sums[executor] = result
+                        return
+                pair = await executor.create_struct([other, result])
+                result = await self._call(executor, form.merge, pair)
+
+        async def run_some() -> None:
+            try:
                 while True:
                     with lock:
-                        arguments[executor] = argument
-                        other = sums.pop(executor, None)
-                        if other is None:
-                            sums[executor] = result
-                            break
-                    pair = await executor.create_struct([other, result])
-                    result = await self._call(executor, form.merge, pair)
+                        if not waiting:
+                            return
+                        subround = waiting.pop()
+                    await run_one(subround)
+            finally:
+                waiting.clear()  # After an error the other thread need not go on.
 
         outcomes = await asyncio.gather(
             *(_in_thread(run_some) for _ in range(_AT_ONCE)), return_exceptions=True
@@ -175,11 +185,15 @@ class FederatedContext(tff.program.FederatedContext):
     async def _call(
         self, executor: Executor, comp: tff.Computation, argument: RemoteValue | None
     ) -> RemoteValue:
+        return await executor.create_call(await self._computation(executor, comp), argument)
+
+    async def _computation(self, executor: Executor, comp: tff.Computation) -> RemoteValue:
+        """Returns a computation in the worker, sent once."""
         sent = self._sent[executor]
         if comp not in sent:
             compiled = self._compiler.compile(comp)
             sent[comp] = await executor.create_value(compiled, compiled.type_signature)
-        return await executor.create_call(sent[comp], argument)
+        return sent[comp]
 
     def _executor(self, clients: int) -> Executor:
         executor = self._executors.pop(clients, None)
