@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import metrics, model
+from fedkeyboard import batches, metrics, model
 from fedkeyboard.tokenizer import SPECIAL
 
 # Sentences scored at once; bounds memory to about 100 MB of logits.
@@ -54,12 +54,12 @@ def _traced_score(
 
 
 def _score(weights: model.Weights, rows: tf.Tensor) -> metrics.Scores:
-    batch = model.pack(rows)
+    batch = batches.pack(rows)
     logits = model.forward(weights, batch)
     words = tf.math.top_k(logits[:, len(SPECIAL) :], metrics.SUGGESTIONS).indices + len(SPECIAL)
 
     def place(values: tf.Tensor) -> tf.Tensor:
-        return model.unpack(batch, values, rows)
+        return batches.unpack(batch, values, rows)
 
     return metrics.Scores(
         suggested=tf.stack([place(column) for column in tf.unstack(words, axis=1)], axis=2),

@@ -20,7 +20,7 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 import tensorflow_federated as tff
@@ -29,7 +29,9 @@ from tensorflow_federated.python.core.impl.execution_contexts.compiler_pipeline 
 )
 from tensorflow_federated.python.core.impl.executors.remote_executor import RemoteValue
 
+from fedkeyboard import structures
 from fedkeyboard.executor import Executor
+from fedkeyboard.references import Part, Reference
 
 _LOG = logging.getLogger("fedkeyboard")
 
@@ -86,15 +88,15 @@ class FederatedContext(tff.program.FederatedContext):
         result_type = comp.type_signature.result
         if not tff.program.contains_only_server_placed_data(result_type):
             raise ValueError(f"a result must be at the server; this is {result_type}")
-        running = self.submit(self._run(comp, arg))
+        running = self._submit(self._run(comp, arg))
         if isinstance(result_type, tff.StructType):
             elements = enumerate(tff.structure.iter_elements(result_type))
             references = tff.structure.Struct(
-                (name, _Part(self, running, index, part_type).references())
+                (name, Part(self._submit, running, index, part_type).references())
                 for index, (name, part_type) in elements
             )
         else:
-            references = _Part(self, running, None, result_type).references()
+            references = Part(self._submit, running, None, result_type).references()
         return tff.types.type_to_py_container(references, result_type)
 
     def close(self) -> None:
@@ -103,7 +105,7 @@ class FederatedContext(tff.program.FederatedContext):
         self._executors.clear()
         self._forms.clear()
 
-    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+    def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
         """Runs a coroutine in the context's own loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
@@ -135,26 +137,36 @@ class FederatedContext(tff.program.FederatedContext):
         arguments: dict[Executor, RemoteValue] = {}
         sums: dict[Executor, RemoteValue] = {}
         lock = threading.Lock()
-        waiting = iter(subrounds)
+        waiting = subrounds[::-1]
+        # Here, so that two threads do not both compile them.
+        for executor in executors.values():
+            for comp in (form.up_to_merge, form.merge):
+                await self._computation(executor, comp)
 
-        async def run_some() -> None:
+        async def run_one(subround: slice) -> None:
+            executor = executors[subround.stop - subround.start]
+            argument = await _send(executor, shared[executor], parameter, subround)
+            result = await self._call(executor, form.up_to_merge, argument)
             while True:
                 with lock:
-                    subround = next(waiting, None)
-                if subround is None:
-                    return
-                executor = executors[subround.stop - subround.start]
-                argument = await _send(executor, shared[executor], parameter, subround)
-                result = await self._call(executor, form.up_to_merge, argument)
+                    arguments[executor] = argument
+                    other = sums.pop(executor, None)
+                    if other is None:
+                        sums[executor] = result
+                        return
+                pair = await executor.create_struct([other, result])
+                result = await self._call(executor, form.merge, pair)
+
+        async def run_some() -> None:
+            try:
                 while True:
                     with lock:
-                        arguments[executor] = argument
-                        other = sums.pop(executor, None)
-                        if other is None:
-                            sums[executor] = result
-                            break
-                    pair = await executor.create_struct([other, result])
-                    result = await self._call(executor, form.merge, pair)
+                        if not waiting:
+                            return
+                        subround = waiting.pop()
+                    await run_one(subround)
+            finally:
+                waiting.clear()  # After an error the other thread need not go on.
 
         outcomes = await asyncio.gather(
             *(_in_thread(run_some) for _ in range(_AT_ONCE)), return_exceptions=True
@@ -173,11 +185,15 @@ class FederatedContext(tff.program.FederatedContext):
     async def _call(
         self, executor: Executor, comp: tff.Computation, argument: RemoteValue | None
     ) -> RemoteValue:
+        return await executor.create_call(await self._computation(executor, comp), argument)
+
+    async def _computation(self, executor: Executor, comp: tff.Computation) -> RemoteValue:
+        """Returns a computation in the worker, sent once."""
         sent = self._sent[executor]
         if comp not in sent:
             compiled = self._compiler.compile(comp)
             sent[comp] = await executor.create_value(compiled, compiled.type_signature)
-        return await executor.create_call(sent[comp], argument)
+        return sent[comp]
 
     def _executor(self, clients: int) -> Executor:
         executor = self._executors.pop(clients, None)
@@ -189,69 +205,6 @@ class FederatedContext(tff.program.FederatedContext):
             # The least recently used. It ends with the last reference to a value that it holds.
             del self._sent[self._executors.pop(next(iter(self._executors)))]
         return executor
-
-
-class _Part:
-    """An element of a computation's result, in the worker until somebody wants its values."""
-
-    def __init__(
-        self,
-        context: FederatedContext,
-        running: concurrent.futures.Future[RemoteValue],
-        index: int | None,
-        type_signature: tff.Type,
-    ):
-        self._context = context
-        self._running = running
-        self._index = index
-        self._type_signature = type_signature
-        self._fetching: concurrent.futures.Future[list[Any]] | None = None
-
-    def references(self) -> Any:
-        """Returns a structure of references to the part's values."""
-        types = enumerate(_leaf_types(self._type_signature))
-        return _pack((_Reference(self, i, leaf) for i, leaf in types), self._type_signature)
-
-    def is_all_of(self, leaves: list[Any]) -> bool:
-        """Whether these are the part's references, all and in order."""
-        return len(leaves) == len(_leaf_types(self._type_signature)) and all(
-            isinstance(leaf, _Reference) and leaf.part is self and leaf.index == i
-            for i, leaf in enumerate(leaves)
-        )
-
-    async def remote(self) -> RemoteValue:
-        """Returns the part as a value in the worker."""
-        result = await asyncio.wrap_future(self._running)
-        if self._index is None:
-            return result
-        return await result._executor.create_selection(result, self._index)
-
-    async def values(self) -> list[Any]:
-        """Returns the part's values, fetched once."""
-        if self._fetching is None:
-            self._fetching = self._context.submit(self._fetch())
-        # Whoever no longer waits takes nothing from the others who do.
-        return await asyncio.shield(asyncio.wrap_future(self._fetching))
-
-    async def _fetch(self) -> list[Any]:
-        remote = await self.remote()
-        return _leaves(await remote.compute(), self._type_signature)
-
-
-class _Reference(tff.program.MaterializableValueReference):
-    """Reference to one value of a part."""
-
-    def __init__(self, part: _Part, index: int, type_signature: tff.Type):
-        self.part = part
-        self.index = index
-        self._type_signature = type_signature
-
-    @property
-    def type_signature(self) -> tff.Type:
-        return self._type_signature
-
-    async def get_value(self) -> Any:
-        return (await self.part.values())[self.index]
 
 
 def _mergeable(comp: tff.Computation) -> _Form | None:
@@ -305,17 +258,6 @@ def _of_clients(type_signature: tff.Type) -> bool:
     )
 
 
-def _elements(value: Any, type_signature: tff.StructType) -> list[tuple[Any, tff.Type]]:
-    return [
-        (element, element_type)
-        for element, (_, element_type) in zip(
-            tff.structure.from_container(value),
-            tff.structure.iter_elements(type_signature),
-            strict=True,
-        )
-    ]
-
-
 def _number_of_clients(arg: Any, parameter: tff.Type | None) -> int:
     """Returns for how many clients `arg` has values; 0 if it has none.
 
@@ -328,7 +270,7 @@ def _number_of_clients(arg: Any, parameter: tff.Type | None) -> int:
         if _of_clients(type_signature):
             numbers.add(len(value))
         elif isinstance(type_signature, tff.StructType):
-            for element in _elements(value, type_signature):
+            for element in structures.elements(value, type_signature):
                 count(*element)
 
     count(arg, parameter)
@@ -342,12 +284,14 @@ async def _send_shared(executor: Executor, arg: Any, type_signature: tff.Type) -
     if _of_clients(type_signature):
         return arg
     if isinstance(type_signature, tff.StructType):
-        return [await _send_shared(executor, *e) for e in _elements(arg, type_signature)]
-    leaves = _leaves(arg, type_signature)
-    if leaves and isinstance(leaves[0], _Reference) and leaves[0].part.is_all_of(leaves):
+        return [await _send_shared(executor, *e) for e in structures.elements(arg, type_signature)]
+    leaves = structures.leaves(arg, type_signature)
+    if leaves and isinstance(leaves[0], Reference) and leaves[0].part.is_all_of(leaves):
         return executor.take(await leaves[0].part.remote())
     values = tff.tensorflow.transform_args(await tff.program.materialize_value(leaves))
-    return await executor.create_value(_pack(iter(values), type_signature), type_signature)
+    return await executor.create_value(
+        structures.pack(iter(values), type_signature), type_signature
+    )
 
 
 async def _send(
@@ -365,32 +309,3 @@ async def _send(
         )
     ]
     return await executor.create_struct(tff.structure.Struct(sent))
-
-
-def _leaf_types(type_signature: tff.Type) -> list[tff.Type]:
-    """Returns the types of a type's tensors and sequences, in order."""
-    if isinstance(type_signature, tff.FederatedType):
-        return _leaf_types(type_signature.member)
-    if isinstance(type_signature, tff.StructType):
-        elements = tff.structure.iter_elements(type_signature)
-        return [leaf for _, element_type in elements for leaf in _leaf_types(element_type)]
-    return [type_signature]
-
-
-def _leaves(value: Any, type_signature: tff.Type) -> list[Any]:
-    """Returns a value's tensors and sequences, in order."""
-    if isinstance(type_signature, tff.FederatedType):
-        return _leaves(value, type_signature.member)
-    if isinstance(type_signature, tff.StructType):
-        return [leaf for e in _elements(value, type_signature) for leaf in _leaves(*e)]
-    return [value]
-
-
-def _pack(leaves: Iterator[Any], type_signature: tff.Type) -> Any:
-    """Puts together what `_leaves` takes apart."""
-    if isinstance(type_signature, tff.FederatedType):
-        return _pack(leaves, type_signature.member)
-    if isinstance(type_signature, tff.StructType):
-        elements = tff.structure.iter_elements(type_signature)
-        return tff.structure.Struct((name, _pack(leaves, member)) for name, member in elements)
-    return next(leaves)

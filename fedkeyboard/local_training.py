@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from fedkeyboard import model
+from fedkeyboard import batches, model
 from fedkeyboard.errors import UserError
 
 
@@ -63,13 +63,13 @@ def train(initial: model.Weights, rows: tf.Tensor, settings: LocalTraining) -> T
     With n = 0 there is nothing to do and the weights stay as they are.
     """
     sentences = tf.shape(rows)[0]
-    batches = (sentences + settings.batch_size - 1) // settings.batch_size
-    steps = batches * settings.epochs
+    per_epoch = (sentences + settings.batch_size - 1) // settings.batch_size
+    steps = per_epoch * settings.epochs
     precision = tf.bfloat16 if settings.bfloat16 else tf.float32
 
     def train_batch(i: tf.Tensor, trained: Trained) -> tuple[tf.Tensor, Trained]:
-        first = (i % batches) * settings.batch_size
-        batch = model.pack(rows[first : first + settings.batch_size])
+        first = (i % per_epoch) * settings.batch_size
+        batch = batches.pack(rows[first : first + settings.batch_size])
         loss, gradients = model.loss_and_gradients(trained.weights, batch, precision)
         norm = tf.linalg.global_norm(gradients)
         clipped = settings.clipping_norm / tf.maximum(norm, settings.clipping_norm)

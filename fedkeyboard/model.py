@@ -11,11 +11,8 @@ Everything here is a pure function of a tuple of named weights, written in Tenso
 and traced by the client work inside TFF, by evaluation and by the exported signatures: what the
 simulation trains is what the phone computes.
 
-**Packed batches.** About half of a padded batch of chat text is padding. `pack` sorts a batch's
-rows by length and puts the real positions in one list, ordered by time and then by row, so that at
-time t the rows that still run are the first `running[t]`. Every large product (input, output and
-weight gradients) is then one product over real positions only. The results are those of the padded
-computation, to rounding.
+**Packed batches** (`batches.py`). Every large product (input, output and weight gradients) is one
+over real positions only. The results are those of the padded computation, to rounding.
 
 **Backward pass by hand.** `loss_and_gradients` forms each weight's gradient as one product over all
 positions, where automatic differentiation adds up one small product a time step.
@@ -27,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard.tokenizer import PAD
+from fedkeyboard.batches import Batch
 
 # Numbers of four bytes in a cache line.
 _ALIGNMENT = 16
@@ -75,22 +72,6 @@ class State(NamedTuple):
 
     output: tf.Tensor
     cell: tf.Tensor
-
-
-class Batch(NamedTuple):
-    """Sentences without their padding; N real positions, by time and then by row.
-
-    Attributes:
-      inputs: int32 `[N]`, the words read.
-      targets: int32 `[N]`, the words to predict.
-      running: int32 `[T + 1]`, how many rows have a word at time t; the last is 0.
-      order: int32 `[B]`, the rows' numbers before they were sorted, longest first.
-    """
-
-    inputs: tf.Tensor
-    targets: tf.Tensor
-    running: tf.Tensor
-    order: tf.Tensor
 
 
 class _Step(NamedTuple):
@@ -171,39 +152,6 @@ def trim(weights: Weights, units: int) -> Weights:
         bias=narrow(weights.bias),
         projection=weights.projection[:units],
     )
-
-
-def pack(rows: tf.Tensor) -> Batch:
-    """Packs int32 `[B, T + 1]` sentences, begin to padding, as `Tokenizer.rows` makes them.
-
-    T must be known when the graph is traced.
-    """
-    inputs, targets = rows[:, :-1], rows[:, 1:]
-    lengths = tf.math.count_nonzero(tf.not_equal(targets, PAD), axis=1, dtype=tf.int32)
-    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
-    real = tf.transpose(tf.not_equal(tf.gather(targets, order), PAD))
-    running = tf.concat([tf.math.count_nonzero(real, axis=1, dtype=tf.int32), [0]], axis=0)
-    return Batch(
-        inputs=tf.boolean_mask(tf.transpose(tf.gather(inputs, order)), real),
-        targets=tf.boolean_mask(tf.transpose(tf.gather(targets, order)), real),
-        running=running,
-        order=order,
-    )
-
-
-def unpack(batch: Batch, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Returns `values` `[N]` at the places of their targets, `[B, T]`; zero on padding.
-
-    Args:
-      batch: `pack(rows)`.
-      values: One for each real position.
-      rows: The sentences that were packed.
-    """
-    real = tf.transpose(tf.not_equal(tf.gather(rows[:, 1:], batch.order), PAD))
-    sorted_rows = tf.transpose(
-        tf.scatter_nd(tf.where(real), values, tf.shape(real, out_type=tf.int64))
-    )
-    return tf.gather(sorted_rows, tf.math.invert_permutation(batch.order))
 
 
 def initial_state(weights: Weights, rows: int | tf.Tensor) -> State:

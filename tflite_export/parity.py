@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import model
+from fedkeyboard import batches, model
 from fedkeyboard.errors import RunFailure
 from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL
 from tflite_export.litert import LiteModel
@@ -40,7 +40,7 @@ def check(
     for ids in sentences:
         words = [BEGIN, *ids]
         row = tf.constant([[*words, END]], tf.int32)
-        trained = tf.nn.log_softmax(model.forward(weights, model.pack(row))).numpy()
+        trained = tf.nn.log_softmax(model.forward(weights, batches.pack(row))).numpy()
         after = model.State(*(state.numpy() for state in model.initial_state(weights, 1)))
         for word, expected in zip(words, trained, strict=True):
             result = exported.run("step", word=np.array([word], np.int32), **after._asdict())

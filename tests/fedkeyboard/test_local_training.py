@@ -65,6 +65,15 @@ def test_no_sentences_no_change(rows):
     assert int(trained.steps) == 0
 
 
+def test_a_gradient_that_is_not_finite_is_told(rows):
+    weights = model.initial_weights(SIZES, 4)
+    initial = model.Weights(*map(tf.constant, weights))
+    settings = LocalTraining(0.5, batch_size=8)
+    assert bool(train(initial, tf.constant(rows), settings).finite)
+    broken = initial._replace(projection=tf.fill(weights.projection.shape, np.float32("inf")))
+    assert not bool(train(broken, tf.constant(rows), settings).finite)
+
+
 @pytest.mark.parametrize("name", ["learning_rate", "batch_size", "epochs", "clipping_norm"])
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_impossible_settings_are_refused(name, value):

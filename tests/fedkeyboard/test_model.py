@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkeyboard import model
+from fedkeyboard import batches, model
 from fedkeyboard.tokenizer import BEGIN, PAD
 
 SIZES = model.Sizes(vocabulary=30, embedding=5, units=7, length=6)
@@ -78,7 +78,7 @@ def test_step_is_the_papers_equations():
 @given(st.lists(st.integers(0, SIZES.length), min_size=1, max_size=6), st.integers(0, 9))
 def test_gradients_are_those_of_automatic_differentiation(lengths, seed):
     weights, rows = some_weights(seed=seed), some_rows(lengths, seed=seed)
-    loss, gradients = model.loss_and_gradients(weights, model.pack(tf.constant(rows)))
+    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     expected_loss, expected = padded_loss_and_gradients(weights, rows)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
     for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
@@ -91,7 +91,7 @@ def test_gradients_at_gboards_size():
     lengths = [20, 3, 11, 1, 20, 7, 0, 5]
     weights, rows = some_weights(sizes), some_rows(lengths, sizes)
     assert sum(int(np.prod(w.shape)) for w in weights) == pytest.approx(1.42e6, rel=0.01)
-    loss, gradients = model.loss_and_gradients(weights, model.pack(tf.constant(rows)))
+    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     expected_loss, expected = padded_loss_and_gradients(weights, rows)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
     for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
@@ -101,28 +101,73 @@ def test_gradients_at_gboards_size():
         )
 
 
+def test_a_wider_cell_is_the_same_model():
+    weights, rows = some_weights(), some_rows([6, 1, 4, 0, 6])
+    batch = batches.pack(tf.constant(rows))
+    wide = model.align(weights)
+    assert wide.projection.shape == (16, SIZES.embedding)
+    loss, gradients = model.loss_and_gradients(wide, batch)
+    expected_loss, expected = model.loss_and_gradients(weights, batch)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
+    trimmed = model.trim(gradients, SIZES.units)
+    for name, ours, theirs in zip(model.Weights._fields, trimmed, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-7, err_msg=name)
+    # The added units have no gradient, so that they stay what they are: nothing.
+    for ours, trimmed_and_back in zip(gradients, model.align(trimmed), strict=True):
+        np.testing.assert_array_equal(ours, trimmed_and_back)
+    for ours, theirs in zip(model.trim(wide, SIZES.units), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_bfloat16_rounds_the_products_only():
+    sizes = model.Sizes(vocabulary=300)
+    weights, rows = some_weights(sizes), some_rows([20, 3, 11, 1, 20, 7], sizes)
+    batch = batches.pack(tf.constant(rows))
+    loss, gradients = model.loss_and_gradients(weights, batch, tf.bfloat16)
+    expected_loss, expected = model.loss_and_gradients(weights, batch)
+    assert float(loss) == pytest.approx(float(expected_loss), rel=2e-3)
+    for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
+        assert ours.dtype == tf.float32
+        difference = float(tf.norm(ours - theirs) / tf.norm(theirs))
+        # 8 bits are 4e-3; float32 would differ by less than 1e-6.
+        assert 1e-5 < difference < 2e-2, name
+
+
+def test_a_target_of_no_probability_has_a_finite_loss():
+    weights = some_weights()
+    bias = np.zeros(SIZES.vocabulary, np.float32)
+    bias[9] = -1e4
+    weights = weights._replace(output_bias=tf.constant(bias))
+    rows = some_rows([1])
+    rows[0, 1] = 9
+    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
+    assert 80 < float(loss) < 90
+    _, expected = padded_loss_and_gradients(weights, rows)
+    np.testing.assert_allclose(gradients.output_bias, expected.output_bias, atol=1e-6)
+
+
 @given(st.lists(st.integers(0, SIZES.length), min_size=1, max_size=8), st.integers(0, 9))
 @settings(deadline=None, max_examples=50)
 def test_pack_and_unpack(lengths, seed):
     rows = some_rows(lengths, seed=seed)
-    batch = model.pack(tf.constant(rows))
+    batch = batches.pack(tf.constant(rows))
     assert int(tf.size(batch.targets)) == sum(lengths)
     assert batch.running.numpy().tolist() == [
         sum(length > t for length in lengths) for t in range(SIZES.length + 1)
     ]
-    np.testing.assert_array_equal(model.unpack(batch, batch.targets, rows), rows[:, 1:])
+    np.testing.assert_array_equal(batches.unpack(batch, batch.targets, rows), rows[:, 1:])
     inputs = np.where(rows[:, 1:] != PAD, rows[:, :-1], 0)
-    np.testing.assert_array_equal(model.unpack(batch, batch.inputs, rows), inputs)
+    np.testing.assert_array_equal(batches.unpack(batch, batch.inputs, rows), inputs)
 
 
 def test_forward_is_the_padded_recurrence():
     weights, rows = some_weights(), some_rows([6, 1, 4, 0, 6])
-    batch = model.pack(tf.constant(rows))
+    batch = batches.pack(tf.constant(rows))
     logits = model.forward(weights, batch)
     expected = padded_logits(weights, rows)
     for word in (0, 7, 29):
         np.testing.assert_allclose(
-            model.unpack(batch, logits[:, word], rows),
+            batches.unpack(batch, logits[:, word], rows),
             np.where(rows[:, 1:] != PAD, expected[:, :, word], 0),
             atol=1e-6,
         )
@@ -130,10 +175,10 @@ def test_forward_is_the_padded_recurrence():
 
 def test_nothing_to_learn_from_padding():
     weights, rows = some_weights(), some_rows([0, 0])
-    loss, gradients = model.loss_and_gradients(weights, model.pack(tf.constant(rows)))
+    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     assert float(loss) == 0
     assert all(not np.any(g) for g in gradients)
-    loss, _ = model.loss_and_gradients(weights, model.pack(tf.constant(rows[:0])))
+    loss, _ = model.loss_and_gradients(weights, batches.pack(tf.constant(rows[:0])))
     assert float(loss) == 0
 
 

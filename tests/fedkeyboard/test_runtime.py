@@ -59,6 +59,14 @@ def endless():
     return tf.queue.FIFOQueue(1, tf.int32, shapes=[[]]).dequeue()
 
 
+@tff.federated_computation(tff.FederatedType(np.int32, tff.CLIENTS))
+def endless_at_clients(values):
+    wait = tff.tensorflow.computation(
+        lambda x: x + tf.queue.FIFOQueue(1, tf.int32, shapes=[[]]).dequeue(), np.int32
+    )
+    return tff.federated_sum(tff.federated_map(wait, values))
+
+
 def run(computation, *arguments):
     async def value():
         return await tff.program.materialize_value(computation(*arguments))
@@ -242,9 +250,11 @@ def test_a_call_that_tff_would_retry_for_ever_fails():
         asyncio.run(lose_executor())
 
 
-def test_a_computation_can_be_abandoned_and_the_block_left(caplog):
+@pytest.mark.parametrize("clients", [None, 3, 40])  # In subrounds from 17 on.
+def test_a_computation_can_be_abandoned_and_the_block_left(clients, caplog):
     async def abandon():
-        await asyncio.wait_for(tff.program.materialize_value(endless()), 0.5)
+        result = endless() if clients is None else endless_at_clients([1] * clients)
+        await asyncio.wait_for(tff.program.materialize_value(result), 1.5)
 
     began = time.monotonic()
     with pytest.raises(TimeoutError), tff_runtime() as worker:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedkeyboard import evaluation, metrics, model
+from fedkeyboard import batches, evaluation, metrics, model
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN
 from tflite_export import litert, signatures
@@ -49,7 +49,7 @@ def test_an_evaluation_of_the_file_is_that_of_the_weights(exported, weights, tok
 def test_suggestions_follow_all_words_however_many(exported, weights, sizes, count):
     ids = np.random.default_rng(count).integers(3, sizes.vocabulary, count).tolist()
     row = tf.constant([[BEGIN, *ids, END]], tf.int32)
-    logits = model.forward(model.Weights(*map(tf.constant, weights)), model.pack(row))[-1]
+    logits = model.forward(model.Weights(*map(tf.constant, weights)), batches.pack(row))[-1]
     probabilities = tf.nn.softmax(logits).numpy()
     best = np.argsort(-probabilities[len(SPECIAL) :])[: metrics.SUGGESTIONS] + len(SPECIAL)
     suggested = exported.suggest(ids)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedkeyboard import model
+from fedkeyboard import batches, model
 from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL
 from tflite_export import signatures
 from tflite_export.litert import LiteModel
@@ -13,7 +13,7 @@ GBOARD = model.Sizes(vocabulary=10_004)
 def by_forward(weights, words):
     """Log-probabilities after each of `words`, from the packed forward pass in TensorFlow."""
     weights = model.Weights(*map(tf.constant, weights))
-    batch = model.pack(tf.constant([[*words, END]], tf.int32))
+    batch = batches.pack(tf.constant([[*words, END]], tf.int32))
     return tf.nn.log_softmax(model.forward(weights, batch)).numpy()
 
 
