@@ -239,6 +239,7 @@ def _subrounds(clients: int) -> list[slice]:
 async def _in_thread(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs a coroutine function in a thread of its own, one that does not keep a program alive."""
     done: concurrent.futures.Future[None] = concurrent.futures.Future()
+    done.set_running_or_notify_cancel()  # Who waits may stop waiting; the thread goes on.
 
     def run() -> None:
         try:

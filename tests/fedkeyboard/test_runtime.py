@@ -33,7 +33,10 @@ from fedkeyboard.executor import Executor
 from fedkeyboard.runtime import tff_runtime
 
 # Nothing may be left that complains when Python collects it, after the worker's end.
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "error::pytest.PytestUnraisableExceptionWarning",
+    "error::pytest.PytestUnhandledThreadExceptionWarning",
+)
 
 REPOSITORY = pathlib.Path(runtime.__file__).parents[1]
 
