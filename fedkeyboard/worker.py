@@ -83,6 +83,8 @@ def start(concurrent_clients: int, threads: int) -> Worker:
     binary = pathlib.Path(tff.__file__).parent / "data" / "worker_binary"
     environment = dict(os.environ)
     environment["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    # The worker has dozens of threads, and by default nearly as many heaps, which fragment.
+    environment.setdefault("MALLOC_ARENA_MAX", str(len(os.sched_getaffinity(0))))
     # Huge pages for the weights and logits, which are megabytes (from glibc 2.35 on).
     environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     with contextlib.ExitStack() as until_started:
