@@ -13,7 +13,7 @@ import time
 from rich.console import Console
 
 from benchmarks import results
-from benchmarks.entrants import COMMAND
+from benchmarks.entrants import simulate
 
 SEEDS = (0, 1, 2)
 
@@ -25,9 +25,8 @@ def run(console: Console) -> None:
         for seed in SEEDS:
             for bfloat16 in (False, True):
                 path = pathlib.Path(directory, f"{seed}-{bfloat16}")
-                command = [COMMAND, "simulate", "--out", path]
-                command += ["--config", "simulation/configs/chitchat.toml", "--set", f"seed={seed}"]
-                command += ["--set", f"client.bfloat16={str(bfloat16).lower()}"]
+                precision = f"client.bfloat16={str(bfloat16).lower()}"
+                command = simulate(path, f"seed={seed}", precision)
                 began = time.monotonic()
                 subprocess.run(
                     command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 from benchmarks.memory_use import Peak
 from benchmarks.peers import environments
 
-COMMAND = str(pathlib.Path(sys.executable).with_name("fedkeyboard"))
 _PEERS = pathlib.Path(__file__).parent / "peers"
 
 
@@ -44,6 +43,13 @@ def peer(name: str, environment: str, processes: int, threads: int) -> Framework
     python = environments.ensure(environment)
     program = _PEERS / f"{environment}_peer.py"
     return Framework(name, (str(python), str(program), str(processes), str(threads)))
+
+
+def simulate(run: pathlib.Path, *settings: str) -> list[str]:
+    """Returns the command that runs the default experiment, but for some `section.key=value`."""
+    command = [str(pathlib.Path(sys.executable).with_name("fedkeyboard")), "simulate"]
+    command += ["--out", str(run), "--config", "simulation/configs/chitchat.toml"]
+    return [*command, *(part for setting in settings for part in ("--set", setting))]
 
 
 class Entrant:

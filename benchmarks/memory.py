@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks import results
 from benchmarks.cohorts import Cohort
-from benchmarks.entrants import COMMAND, Entrant, tff
+from benchmarks.entrants import Entrant, simulate, tff
 from benchmarks.memory_use import proportional_mb
 
 COHORTS = (50, 1000)
@@ -49,10 +49,7 @@ def by_round(console: Console) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         run = pathlib.Path(directory, "run")
-        option = f"rounds.count={ROUNDS[-1] + MORE}"
-        command = [COMMAND, "simulate", "--out", str(run)]
-        command += ["--config", "simulation/configs/chitchat.toml"]
-        command += ["--set", option]
+        command = simulate(run, f"rounds.count={ROUNDS[-1] + MORE}")
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as child:

@@ -94,7 +94,11 @@ def serve(arguments: argparse.Namespace) -> None:
 
         first = runner.run(begin())
         state = runner.run(go_on(first))
-        setting = f"{arguments.concurrent_clients} phones at a time, {arguments.threads} threads"
+        setting = "the defaults"
+        if arguments.concurrent_clients is not None:
+            setting = (
+                f"{arguments.concurrent_clients} phones at a time, {arguments.threads} threads"
+            )
         benchmark.ready(["tensorflow-federated", "tensorflow-cpu", "numpy"], setting)
         while benchmark.wants_round(save):
             began = time.monotonic()
@@ -107,8 +111,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("which", choices=("ours", "plain"))
     parser.add_argument("job")
-    parser.add_argument("--concurrent-clients", type=int, default=2 * os.cpu_count())
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--concurrent-clients", type=int, help="default: the runtime's")
+    parser.add_argument("--threads", type=int, help="default: the runtime's")
     parser.add_argument("--bfloat16", action="store_true")
     serve(parser.parse_args())
 

@@ -113,10 +113,8 @@ class FederatedContext(tff.program.FederatedContext):
         async with self._turn:
             parameter = comp.type_signature.parameter
             clients = _number_of_clients(arg, parameter)
-            if clients > _SUBROUND and comp not in self._forms:
-                self._forms[comp] = _mergeable(comp)
-            form = self._forms.get(comp)
-            if clients > _SUBROUND and form is not None:
+            form = self._form(comp) if clients > _SUBROUND else None
+            if form is not None:
                 return await self._run_in_subrounds(form, arg, parameter, clients)
             executor = self._executor(clients)
             if parameter is not None:
@@ -194,6 +192,11 @@ class FederatedContext(tff.program.FederatedContext):
             compiled = self._compiler.compile(comp)
             sent[comp] = await executor.create_value(compiled, compiled.type_signature)
         return sent[comp]
+
+    def _form(self, comp: tff.Computation) -> _Form | None:
+        if comp not in self._forms:
+            self._forms[comp] = _mergeable(comp)
+        return self._forms[comp]
 
     def _executor(self, clients: int) -> Executor:
         executor = self._executors.pop(clients, None)

@@ -108,7 +108,7 @@ def test_rounds_of_any_size_give_what_they_should(worker, sizes):
 
 
 def calls(monkeypatch):
-    """Counts the bytes of each of the executor's calls."""
+    """Counts the values that go to the worker and come back."""
     sent = collections.Counter()
     create, compute = executor.Executor._send, federated_context.RemoteValue.compute
     create_value = tff.framework.RemoteExecutor.create_value
