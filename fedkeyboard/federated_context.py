@@ -36,7 +36,7 @@ from fedkeyboard.references import Part, Reference
 _LOG = logging.getLogger("fedkeyboard")
 
 # Most phones of a subround: enough that to hand over their sum costs little beside them.
-_SUBROUND = 16
+_SUBROUND = 32
 _AT_ONCE = 2
 # Cohorts of ever other sizes would fill the worker with executors.
 _EXECUTORS = 4

@@ -244,31 +244,56 @@ def _product(
     return tf.cast(product, tf.float32)
 
 
-def _run(
-    weights: Weights, batch: Batch, precision: tf.DType = tf.float32
-) -> tuple[tf.Tensor, tf.Tensor, list[_Step]]:
-    """Runs the recurrence; returns the embeddings read and the outputs, `[N, D]`, and the steps."""
-    x = tf.gather(weights.embedding, batch.inputs)
-    length = batch.running.shape[0] - 1
-    from_input = tf.split(
-        tf.nn.bias_add(_product(x, weights.input_kernel, precision), weights.bias),
-        batch.running[:-1],
-        num=length,
-    )
-    state = initial_state(weights, batch.running[0])
+class _Run(NamedTuple):
+    """A forward pass over a batch's M distinct positions.
+
+    Rows that begin with the same word, as sentences do, are alike at time 0: one stands for all.
+
+    Attributes:
+      words: int32 `[U]`, the distinct words read.
+      read: int32 `[M]`, which of them at each distinct position.
+      places: int32 `[N]`, the distinct position of each real one.
+      rows: int32 `[T]`, how many distinct positions there are at each time.
+      embeddings: `[U, D]`, of the words.
+      outputs: `[M, D]`.
+      steps: By time.
+    """
+
+    words: tf.Tensor
+    read: tf.Tensor
+    places: tf.Tensor
+    rows: tf.Tensor
+    embeddings: tf.Tensor
+    outputs: tf.Tensor
+    steps: list[_Step]
+
+
+def _run(weights: Weights, batch: Batch, precision: tf.DType = tf.float32) -> _Run:
+    """Runs the recurrence."""
+    begun = batch.running[0]
+    firsts, places = tf.unique(batch.inputs[:begun])
+    rows = tf.concat([tf.shape(firsts), batch.running[1:-1]], axis=0)
+    words, read = tf.unique(tf.concat([firsts, batch.inputs[begun:]], axis=0))
+    embeddings = tf.gather(weights.embedding, words)
+    from_words = tf.nn.bias_add(_product(embeddings, weights.input_kernel, precision), weights.bias)
+    state = initial_state(weights, rows[0])
     outputs, steps = [], []
-    for t in range(length):
-        rows = batch.running[t]
-        state, made = advance(weights, from_input[t], State(state.output[:rows], state.cell[:rows]))
+    for t, from_input in enumerate(tf.split(tf.gather(from_words, read), rows, num=rows.shape[0])):
+        if t == 1:
+            state = State(*(tf.gather(values, places) for values in state))
+        state = State(*(values[: rows[t]] for values in state))
+        state, made = advance(weights, from_input, state)
         outputs.append(state.output)
         steps.append(made)
-    return x, tf.concat(outputs, axis=0), steps
+    later = tf.range(rows[0], tf.shape(read)[0])
+    places = tf.concat([places, later], axis=0)
+    return _Run(words, read, places, rows, embeddings, tf.concat(outputs, axis=0), steps)
 
 
 def forward(weights: Weights, batch: Batch) -> tf.Tensor:
     """Returns the logits of the word after each real position, `[N, V]`."""
-    _, outputs, _ = _run(weights, batch)
-    return logits(weights, outputs)
+    run = _run(weights, batch)
+    return logits(weights, tf.gather(run.outputs, run.places))
 
 
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -292,20 +317,26 @@ def loss_and_gradients(
         results keep 8 bits. The recurrence, the softmax and all sums beyond the products are
         float32.
     """
-    x, outputs, steps = _run(weights, batch, precision)
+    run = _run(weights, batch, precision)
     targets = tf.shape(batch.targets)[0]
     scale = tf.math.reciprocal_no_nan(tf.cast(targets, tf.float32))
     # TensorFlow's fused cross-entropy takes six times as long as its softmax.
-    probabilities = tf.nn.softmax(logits(weights, outputs, precision))
-    at_targets = tf.gather_nd(probabilities, tf.stack([tf.range(targets), batch.targets], axis=1))
+    probabilities = tf.nn.softmax(logits(weights, run.outputs, precision))
+    at_targets = tf.gather_nd(probabilities, tf.stack([run.places, batch.targets], axis=1))
     loss = -scale * tf.reduce_sum(tf.math.log(tf.maximum(at_targets, np.finfo(np.float32).tiny)))
 
-    # The gradient by the logits, `[N, V]`, is probabilities less the one-hot targets, over N. The
-    # products below take the probabilities as they are; what the ones contribute is a few rows.
-    by_outputs = _product(probabilities, weights.embedding, precision) - tf.gather(
-        weights.embedding, batch.targets
+    # The gradient by the logits, `[M, V]`, is over N: each row's probabilities, as often as there
+    # are targets, less these as one-hot rows. The products below take the probabilities as they
+    # are; what the ones contribute is a few rows.
+    positions = tf.shape(run.read)[0]
+    often = (
+        scale * tf.math.bincount(run.places, minlength=positions, dtype=tf.float32)[:, tf.newaxis]
     )
-    by_outputs = tf.split(scale * by_outputs, batch.running[:-1], num=len(steps))
+    by_outputs = often * _product(probabilities, weights.embedding, precision)
+    by_outputs -= scale * tf.math.unsorted_segment_sum(
+        tf.gather(weights.embedding, batch.targets), run.places, positions
+    )
+    by_outputs = tf.split(by_outputs, run.rows, num=len(run.steps))
 
     # oneDNN takes twice as long for 16 rows by a factor that it must transpose itself. ensure_shape
     # keeps TensorFlow from making one of it again.
@@ -314,34 +345,39 @@ def loss_and_gradients(
     )
     carried = initial_state(weights, 0)
     gates, by_projected = [], []
-    for t in reversed(range(len(steps))):
+    for t in reversed(range(len(run.steps))):
+        if t == 0:
+            begun = run.places[: tf.shape(carried.output)[0]]
+            carried = State(
+                *(tf.math.unsorted_segment_sum(values, begun, run.rows[0]) for values in carried)
+            )
         # Rows that end at t have no later step that could have sent a gradient back.
-        ended = [[0, batch.running[t] - batch.running[t + 1]], [0, 0]]
+        ended = [[0, run.rows[t] - tf.shape(carried.output)[0]], [0, 0]]
         gradient = State(by_outputs[t] + tf.pad(carried.output, ended), tf.pad(carried.cell, ended))
         by_gates, carried = _advance_gradients(
-            weights.projection, recurrent_kernel_transposed, steps[t], gradient
+            weights.projection, recurrent_kernel_transposed, run.steps[t], gradient
         )
         gates.append(by_gates)
         by_projected.append(gradient.output)
     by_gates = tf.concat(gates[::-1], axis=0)
-    previous_outputs = tf.concat([made.previous_output for made in steps], axis=0)
-    exposed = tf.concat([made.exposed for made in steps], axis=0)
-    by_x = _product(by_gates, weights.input_kernel, precision, transpose_b=True)
-    outputs *= scale
+    previous_outputs = tf.concat([made.previous_output for made in run.steps], axis=0)
+    exposed = tf.concat([made.exposed for made in run.steps], axis=0)
+    by_words = tf.math.unsorted_segment_sum(by_gates, run.read, tf.shape(run.words)[0])
+    by_embeddings = _product(by_words, weights.input_kernel, precision, transpose_b=True)
     return loss, Weights(
         embedding=tf.tensor_scatter_nd_add(
-            _product(probabilities, outputs, precision, transpose_a=True),
-            tf.concat([batch.inputs, batch.targets], axis=0)[:, tf.newaxis],
-            tf.concat([by_x, -outputs], axis=0),
+            _product(probabilities, often * run.outputs, precision, transpose_a=True),
+            tf.concat([run.words, batch.targets], axis=0)[:, tf.newaxis],
+            tf.concat([by_embeddings, -scale * tf.gather(run.outputs, run.places)], axis=0),
         ),
-        input_kernel=_product(x, by_gates, precision, transpose_a=True),
+        input_kernel=_product(run.embeddings, by_words, precision, transpose_a=True),
         recurrent_kernel=_product(previous_outputs, by_gates, precision, transpose_a=True),
-        bias=tf.reduce_sum(by_gates, axis=0),
+        bias=tf.reduce_sum(by_words, axis=0),
         projection=_product(
             exposed, tf.concat(by_projected[::-1], axis=0), precision, transpose_a=True
         ),
         output_bias=tf.tensor_scatter_nd_add(
-            scale * tf.reduce_sum(probabilities, axis=0),
+            tf.squeeze(tf.matmul(often, probabilities, transpose_a=True), axis=0),
             batch.targets[:, tf.newaxis],
             tf.fill([targets], -scale),
         ),

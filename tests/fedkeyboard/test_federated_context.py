@@ -88,7 +88,7 @@ def worker():
         yield worker
 
 
-@pytest.mark.parametrize("sizes", [[3, 3], [16, 17, 16], [1, 47, 100, 23]])
+@pytest.mark.parametrize("sizes", [[3, 3], [32, 33, 32], [1, 47, 100, 23]])
 def test_rounds_of_any_size_give_what_they_should(worker, sizes):
     cohorts = [cohort(size, seed) for seed, size in enumerate(sizes)]
 
@@ -151,7 +151,7 @@ def test_the_state_stays_in_the_worker(worker, monkeypatch):
 
 def test_parts_of_a_state_make_another(worker):
     async def run():
-        (one, _), (other, _) = round_of(initial(), cohort(2)), round_of(initial(), cohort(20))
+        (one, _), (other, _) = round_of(initial(), cohort(2)), round_of(initial(), cohort(40))
         mixed = collections.OrderedDict(weights=one["weights"], rounds=np.int32(40))
         state, _ = round_of(mixed, cohort(2))
         swapped, _ = round_of(other, cohort(2))
@@ -160,7 +160,7 @@ def test_parts_of_a_state_make_another(worker):
     state, swapped = asyncio.run(run())
     np.testing.assert_allclose(state["weights"], expected([cohort(2)] * 2)[0], rtol=1e-6)
     assert state["rounds"] == 41
-    np.testing.assert_allclose(swapped["weights"], expected([cohort(20), cohort(2)])[0], rtol=1e-6)
+    np.testing.assert_allclose(swapped["weights"], expected([cohort(40), cohort(2)])[0], rtol=1e-6)
 
 
 def test_sums_that_depend_on_each_other_run_whole(worker, caplog):
@@ -222,14 +222,14 @@ def test_a_result_at_the_clients_is_refused(worker):
         at_clients([1.0])
 
 
-@pytest.mark.parametrize("clients", [*range(17, 70), 100, 997, 1000])
+@pytest.mark.parametrize("clients", [*range(33, 140), 997, 1000])
 def test_subrounds_cover_the_cohort_in_few_sizes(clients):
     subrounds = federated_context._subrounds(clients)
     assert [i for s in subrounds for i in range(s.start, s.stop)] == list(range(clients))
     sizes = {s.stop - s.start for s in subrounds}
-    assert max(sizes) <= 16
+    assert max(sizes) <= 32
     assert len(sizes) <= 2
-    assert len(subrounds) < 2 * -(-clients // 16)
+    assert len(subrounds) < 2 * -(-clients // 32)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])

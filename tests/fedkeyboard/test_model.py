@@ -21,11 +21,11 @@ def some_weights(sizes=SIZES, seed=0):
     )
 
 
-def some_rows(lengths, sizes=SIZES, seed=0):
+def some_rows(lengths, sizes=SIZES, seed=0, firsts=(BEGIN,)):
     generator = np.random.default_rng(seed)
     rows = np.full((len(lengths), sizes.length + 1), PAD, np.int32)
     for row, length in zip(rows, lengths, strict=True):
-        row[0] = BEGIN
+        row[0] = generator.choice(firsts)
         row[1 : length + 1] = generator.integers(2, sizes.vocabulary, length)
     return rows
 
@@ -75,9 +75,13 @@ def test_step_is_the_papers_equations():
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(st.integers(0, SIZES.length), min_size=1, max_size=6), st.integers(0, 9))
-def test_gradients_are_those_of_automatic_differentiation(lengths, seed):
-    weights, rows = some_weights(seed=seed), some_rows(lengths, seed=seed)
+@given(
+    st.lists(st.integers(0, SIZES.length), min_size=1, max_size=6),
+    st.integers(0, 9),
+    st.sampled_from([(BEGIN,), (BEGIN, 7, 9)]),
+)
+def test_gradients_are_those_of_automatic_differentiation(lengths, seed, firsts):
+    weights, rows = some_weights(seed=seed), some_rows(lengths, seed=seed, firsts=firsts)
     loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     expected_loss, expected = padded_loss_and_gradients(weights, rows)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
@@ -160,8 +164,9 @@ def test_pack_and_unpack(lengths, seed):
     np.testing.assert_array_equal(batches.unpack(batch, batch.inputs, rows), inputs)
 
 
-def test_forward_is_the_padded_recurrence():
-    weights, rows = some_weights(), some_rows([6, 1, 4, 0, 6])
+@pytest.mark.parametrize("firsts", [(BEGIN,), (BEGIN, 7, 9)])
+def test_forward_is_the_padded_recurrence(firsts):
+    weights, rows = some_weights(), some_rows([6, 1, 4, 0, 6], firsts=firsts)
     batch = batches.pack(tf.constant(rows))
     logits = model.forward(weights, batch)
     expected = padded_logits(weights, rows)

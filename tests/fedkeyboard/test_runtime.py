@@ -253,7 +253,7 @@ def test_a_call_that_tff_would_retry_for_ever_fails():
         asyncio.run(lose_executor())
 
 
-@pytest.mark.parametrize("clients", [None, 3, 40])  # In subrounds from 17 on.
+@pytest.mark.parametrize("clients", [None, 3, 40])  # In subrounds from 33 on.
 def test_a_computation_can_be_abandoned_and_the_block_left(clients, caplog):
     async def abandon():
         result = endless() if clients is None else endless_at_clients([1] * clients)
