@@ -8,7 +8,6 @@ import pathlib
 import statistics
 import subprocess
 import tempfile
-import time
 
 from rich.console import Console
 
@@ -27,7 +26,6 @@ def run(console: Console) -> None:
                 path = pathlib.Path(directory, f"{seed}-{bfloat16}")
                 precision = f"client.bfloat16={str(bfloat16).lower()}"
                 command = simulate(path, f"seed={seed}", precision)
-                began = time.monotonic()
                 subprocess.run(
                     command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
@@ -37,7 +35,6 @@ def run(console: Console) -> None:
                     {
                         "seed": seed,
                         "bfloat16": bfloat16,
-                        "seconds": time.monotonic() - began,
                         **{key: measured[key] for key in keys},
                     }
                 )

@@ -55,7 +55,7 @@ def draw(*, quick: bool) -> list[Cohort]:
     """Draws the cohorts, with Gboard's sizes of model.
 
     `small` has phones of 16 sentences, `typical` ones drawn at random, `large` those with the most
-    text, at most 512 sentences each; `quick`, a third of them.
+    text, at most 512 sentences each; `quick`, a third of them, and no `large`.
     """
     share = 3 if quick else 1
     with Population.open(ensure_chitchat(POPULATIONS, cleaning=Cleaning())) as population:
@@ -65,13 +65,14 @@ def draw(*, quick: bool) -> list[Cohort]:
         reader = Reader(population, tokenizer, sizes.length, seed=0)
         phones = population.phones("train")
         counts = {phone: len(reader.rows(phone)) for phone in phones}
-        largest = sorted(phones, key=counts.get)[-6 // share :]
+        largest = sorted(phones, key=counts.get)[-6:]
         enough = [phone for phone in reader.cohort(1, len(phones)) if counts[phone] >= BATCH_SIZE]
         drawn = {
             "small": [reader.training_rows(p, 1, BATCH_SIZE) for p in enough[: 60 // share]],
             "typical": [reader.training_rows(p, 1, 512) for p in reader.cohort(2, 20)[::share]],
-            "large": [reader.training_rows(p, 1, 512) for p in largest],
         }
+        if not quick:
+            drawn["large"] = [reader.training_rows(p, 1, 512) for p in largest]
     # The longest work first, as the round loop does it.
     return [
         Cohort(name, sizes, sorted(rows, key=len, reverse=True)) for name, rows in drawn.items()

@@ -33,8 +33,8 @@ PEERS = (
 QUICK_PEERS = PEERS[:2]
 # Of the average update, relative to its norm; bfloat16's is reported and not bounded.
 TOLERANCE = 1e-4
-# Phones at a time, and threads of an operation; the last is TFF's own default, no limit and a
-# thread a core.
+# Phones at a time, and threads of an operation. The first was the fastest on 2 cores; the last is
+# TFF's own default, no limit and a thread a core.
 PLAIN_SETTINGS = ((4, 1), (2, 1), (2, 2), (1, 2), (1000, 2))
 
 
@@ -59,8 +59,10 @@ def measure(
         directory = pathlib.Path(temporary)
         for cohort in cohorts:
             cohort.write(directory / f"{cohort.name}.npz")
-        candidates = PLAIN_SETTINGS[:1] if quick else PLAIN_SETTINGS
-        plain, settings = best_plain(directory / "typical.npz", candidates, console)
+        if quick:
+            plain, settings = plain_tff(*PLAIN_SETTINGS[0]), []
+        else:
+            plain, settings = best_plain(directory / "typical.npz", console)
         rows = [
             row
             for cohort in cohorts
@@ -69,14 +71,17 @@ def measure(
     return {"rows": rows, "missing": missing, "plain_settings": settings}
 
 
-def best_plain(
-    job: pathlib.Path, settings: Sequence[tuple[int, int]], console: Console
-) -> tuple[Framework, list[dict[str, Any]]]:
+def plain_tff(clients: int, threads: int) -> Framework:
+    """Returns plain TFF, for phones at a time and threads of an operation."""
+    options = ("--concurrent-clients", str(clients), "--threads", str(threads))
+    return tff(PLAIN, "plain", *options)
+
+
+def best_plain(job: pathlib.Path, console: Console) -> tuple[Framework, list[dict[str, Any]]]:
     """Returns plain TFF with the setting that is fastest on a cohort, and the figures of all."""
     seconds = {}
-    for clients, threads in settings:
-        options = ("--concurrent-clients", str(clients), "--threads", str(threads))
-        framework = tff(PLAIN, "plain", *options)
+    for clients, threads in PLAIN_SETTINGS:
+        framework = plain_tff(clients, threads)
         with contextlib.closing(Entrant(framework, job)) as entrant:
             entrant.wait()
             seconds[framework] = min(entrant.round() for _ in range(2))
@@ -85,7 +90,7 @@ def best_plain(
         )
     tried = [
         {"concurrent_clients": clients, "threads": threads, "seconds_per_round": taken}
-        for (clients, threads), taken in zip(settings, seconds.values(), strict=True)
+        for (clients, threads), taken in zip(PLAIN_SETTINGS, seconds.values(), strict=True)
     ]
     return min(seconds, key=seconds.get), tried
 
@@ -182,7 +187,9 @@ def run(cohorts: Sequence[Cohort], rounds: int, console: Console, *, quick: bool
     name = "engine-quick" if quick else "engine"
     results.write(name, **measured)
     charts.seconds_per_round(measured["rows"], results.DIRECTORY / f"{name}.png")
-    Console().print(table(measured["rows"]))
+    shown = Console()
+    # A pipe has no width, and 80 columns would break every name.
+    shown.print(table(measured["rows"]), width=None if shown.is_terminal else 120)
     return [
         f"{row['framework']}, {row['cohort']}: its update differs from plain TFF's by "
         f"{row['update_difference']:.1e} of its norm"

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from benchmarks.memory_use import Peak
 from benchmarks.peers import environments
+from fedkeyboard import worker
 
 _PEERS = pathlib.Path(__file__).parent / "peers"
 
@@ -46,9 +47,12 @@ def peer(name: str, environment: str, processes: int, threads: int) -> Framework
 
 
 def simulate(run: pathlib.Path, *settings: str) -> list[str]:
-    """Returns the command that runs the default experiment, but for some `section.key=value`."""
-    command = [str(pathlib.Path(sys.executable).with_name("fedkeyboard")), "simulate"]
-    command += ["--out", str(run), "--config", "simulation/configs/chitchat.toml"]
+    """Returns the command that runs the default experiment, but for some `section.key=value`.
+
+    It does not outlive this process.
+    """
+    command = [*worker.tied(), str(pathlib.Path(sys.executable).with_name("fedkeyboard"))]
+    command += ["simulate", "--out", str(run), "--config", "simulation/configs/chitchat.toml"]
     return [*command, *(part for setting in settings for part in ("--set", setting))]
 
 

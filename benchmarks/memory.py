@@ -6,6 +6,7 @@ Writes `benchmarks/results/memory.json`.
 import contextlib
 import csv
 import pathlib
+import statistics
 import subprocess
 import tempfile
 import time
@@ -20,7 +21,7 @@ from benchmarks.memory_use import proportional_mb
 
 COHORTS = (50, 1000)
 ROUNDS = (30, 300)
-MORE = 20  # So that the run goes on while the last figure is taken.
+OVER = 10  # Rounds over which memory is watched: it goes up and down within each.
 
 
 def by_cohort(small: Cohort, console: Console) -> list[dict[str, Any]]:
@@ -42,23 +43,26 @@ def by_cohort(small: Cohort, console: Console) -> list[dict[str, Any]]:
 
 
 def by_round(console: Console) -> list[dict[str, Any]]:
-    """Returns the memory of `fedkeyboard simulate` after some of its rounds.
+    """Returns the median memory of `fedkeyboard simulate` over the rounds after some of its own.
 
     The default experiment: cohorts of 10 phones, drawn anew in every round.
     """
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         run = pathlib.Path(directory, "run")
-        command = simulate(run, f"rounds.count={ROUNDS[-1] + MORE}")
+        command = simulate(run, f"rounds.count={ROUNDS[-1] + 2 * OVER}")
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as child:
             for count in ROUNDS:
-                while _rounds(run) < count:
+                seen = []
+                while (done := _rounds(run)) < count + OVER:
                     if child.poll() is not None:
                         raise RuntimeError(f"simulate ended with {child.returncode}")
+                    if done >= count:
+                        seen.append(proportional_mb(child.pid))
                     time.sleep(0.05)
-                rows.append({"rounds": count, "memory_mb": round(proportional_mb(child.pid))})
+                rows.append({"rounds": count, "memory_mb": round(statistics.median(seen))})
                 console.print(f"after {count} rounds: {rows[-1]['memory_mb']:,} MB")
             child.terminate()
     return rows

@@ -37,7 +37,7 @@ _LOG = logging.getLogger("fedkeyboard")
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 
-# Runs in a process of its own, which then becomes the worker: `preexec_fn` may deadlock in a
+# Runs in a process of its own, which then becomes the command's: `preexec_fn` may deadlock in a
 # process with threads. 1 is PR_SET_PDEATHSIG, which execve keeps. A parent that died before the
 # prctl sends no signal, hence the look at getppid.
 _LAUNCHER = """
@@ -68,6 +68,14 @@ class Worker:
     def pid(self) -> int:
         """Process id, for instance to measure the worker's memory."""
         return self.process.pid
+
+
+def tied() -> list[str]:
+    """Returns what to put before a command so that the kernel kills it with this process.
+
+    The command begins with a path. The kernel counts the thread that starts it as its parent.
+    """
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
 
 
 def start(concurrent_clients: int, threads: int) -> Worker:
@@ -101,7 +109,7 @@ def start(concurrent_clients: int, threads: int) -> Worker:
         log = tempfile.TemporaryFile()  # noqa: SIM115, closed with the runtime
         process = subprocess.Popen(
             [
-                *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
+                *tied(),
                 str(binary),
                 # The kernel picks the port. A port picked here could be taken before the worker
                 # binds it, and gRPC's SO_REUSEPORT would let two workers share it in silence.
