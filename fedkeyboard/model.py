@@ -12,7 +12,9 @@ and traced by the client work inside TFF, by evaluation and by the exported sign
 simulation trains is what the phone computes.
 
 **Packed batches** (`batches.py`). Every large product (input, output and weight gradients) is one
-over real positions only. The results are those of the padded computation, to rounding.
+over real positions only, and what rows share is computed once: the first position of those that
+begin alike, and the input product of a word that is read twice. The results are those of the padded
+computation, to rounding.
 
 **Backward pass by hand.** `loss_and_gradients` forms each weight's gradient as one product over all
 positions, where automatic differentiation adds up one small product a time step.
