@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -187,9 +188,8 @@ def run(cohorts: Sequence[Cohort], rounds: int, console: Console, *, quick: bool
     name = "engine-quick" if quick else "engine"
     results.write(name, **measured)
     charts.seconds_per_round(measured["rows"], results.DIRECTORY / f"{name}.png")
-    shown = Console()
     # A pipe has no width, and 80 columns would break every name.
-    shown.print(table(measured["rows"]), width=None if shown.is_terminal else 120)
+    Console(width=None if sys.stdout.isatty() else 120).print(table(measured["rows"]))
     return [
         f"{row['framework']}, {row['cohort']}: its update differs from plain TFF's by "
         f"{row['update_difference']:.1e} of its norm"
