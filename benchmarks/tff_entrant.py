@@ -111,10 +111,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("which", choices=("ours", "plain"))
     parser.add_argument("job")
-    parser.add_argument("--concurrent-clients", type=int, help="default: the runtime's")
-    parser.add_argument("--threads", type=int, help="default: the runtime's")
+    parser.add_argument("--concurrent-clients", type=int, help="default, of ours: the runtime's")
+    parser.add_argument("--threads", type=int, help="default, of ours: the runtime's")
     parser.add_argument("--bfloat16", action="store_true")
-    serve(parser.parse_args())
+    arguments = parser.parse_args()
+    if arguments.which == "plain" and None in (arguments.concurrent_clients, arguments.threads):
+        parser.error("plain TFF needs --concurrent-clients and --threads")
+    serve(arguments)
 
 
 if __name__ == "__main__":
