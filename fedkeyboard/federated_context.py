@@ -115,11 +115,15 @@ class FederatedContext(tff.program.FederatedContext):
             clients = _number_of_clients(arg, parameter)
             form = self._form(comp) if clients > _SUBROUND else None
             if form is not None:
-                return await self._run_in_subrounds(form, arg, parameter, clients)
-            executor = self._executor(clients)
-            if parameter is not None:
-                arg = await _send(executor, await _send_shared(executor, arg, parameter), parameter)
-            return await self._call(executor, comp, arg)
+                result = await self._run_in_subrounds(form, arg, parameter, clients)
+            else:
+                executor = self._executor(clients)
+                if parameter is not None:
+                    shared = await _send_shared(executor, arg, parameter)
+                    arg = await _send(executor, shared, parameter)
+                result = await self._call(executor, comp, arg)
+            result.passes += 1  # See Executor.
+            return result
 
     async def _run_in_subrounds(
         self, form: _Form, arg: Any, parameter: tff.Type, clients: int
