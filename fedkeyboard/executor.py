@@ -10,7 +10,6 @@ import tensorflow_federated as tff
 from tensorflow_federated.proto.v0 import executor_pb2
 from tensorflow_federated.python.core.impl.executors.remote_executor import RemoteValue
 
-
 # How many computations may hand a value on before it is copied. Fewer copy more often (17 MB, the
 # state of Adam for 1.4M weights, take 90 ms), more keep more rounds' values in the worker.
 _PASSES = 8

@@ -12,6 +12,7 @@ How the worker starts is in `worker.py`, how computations run in `federated_cont
 import asyncio
 import concurrent.futures
 import contextlib
+import ctypes
 import os
 import subprocess
 import threading
@@ -30,6 +31,9 @@ from fedkeyboard.worker import Worker
 
 # A large process takes a while to be gone after its connections are.
 _DEATH_SECONDS = 10.0
+
+_M_MMAP_THRESHOLD = -3  # Of glibc's malloc.h.
+_LARGE_BYTES = 1_000_000
 
 _MAX_MESSAGE_BYTES = 2 * 1000 * 1000 * 1000
 _CHANNEL_OPTIONS = (
@@ -76,6 +80,9 @@ def tff_runtime(
     for name, value in (("concurrent_clients", concurrent_clients), ("threads", threads)):
         if value is not None and value < 1:
             raise UserError(f"{name}: {value} given, must be at least 1")
+    # States come and go as messages of megabytes. glibc takes the first one's size for usual and
+    # puts the next into its heaps, which fragment; by this they return as soon as they are freed.
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     worker = workers.start(concurrent_clients or 2 * len(os.sched_getaffinity(0)), threads or 1)
     channel = open_channel(worker)
     executors = weakref.WeakSet[Executor]()

@@ -7,6 +7,7 @@ round alone, and because it reports no progress.
 """
 
 import asyncio
+import gc
 import logging
 import shutil
 import time
@@ -42,7 +43,10 @@ def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
     with runtime.tff_runtime(
         concurrent_clients=machine.concurrent_clients, threads=machine.threads
     ):
-        asyncio.run(_train(run, reader, on_round))
+        try:
+            asyncio.run(_train(run, reader, on_round))
+        finally:
+            gc.unfreeze()
 
 
 async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
@@ -98,6 +102,9 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
             await checkpoints.save(fetched, number)
             run.save_weights(fetched.global_model_weights.trainable, number)
         on_round(report)
+        if number == done + 1:
+            # All is traced and compiled: what lives now need not be looked through again and again.
+            gc.freeze()
 
 
 def _process(run: Run) -> tff.learning.templates.LearningProcess:
@@ -156,6 +163,8 @@ class Checkpoints:
             files.sync(path)
         files.sync(self._directory / f"round_{number}")
         files.sync(self._directory)
+        # TensorFlow leaves what it wrote, the state's values with it, in cycles.
+        gc.collect()
 
     async def load(self, initial: Any) -> tuple[Any, int]:
         """Returns the last state that can be read and its round; `initial` and 0 if there is none.

@@ -149,6 +149,22 @@ def test_the_state_stays_in_the_worker(worker, monkeypatch):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("size", [2, 40])
+def test_a_state_is_copied_after_some_rounds(worker, monkeypatch, size):
+    async def run():
+        sent, state, moved = calls(monkeypatch), initial(), []
+        for _ in range(20):
+            state, metrics = round_of(state, cohort(size))
+            await tff.program.materialize_value(metrics)
+            moved.append(sent["moved"])
+        return moved, await tff.program.materialize_value(state)
+
+    moved, state = asyncio.run(run())
+    # Nothing else moves, since the subrounds of 40 are of one size.
+    assert moved == [0] * 8 + [1] * 8 + [2] * 4
+    np.testing.assert_allclose(state["weights"], expected([cohort(size)] * 20)[0], rtol=1e-5)
+
+
 def test_parts_of_a_state_make_another(worker):
     async def run():
         (one, _), (other, _) = round_of(initial(), cohort(2)), round_of(initial(), cohort(40))
