@@ -97,15 +97,17 @@ def start(concurrent_clients: int, threads: int) -> Worker:
     environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     with contextlib.ExitStack() as until_started:
         try:
-            library = _loopback_library()
+            library = _preloaded_library()
             handle = until_started.enter_context(open(library, "rb"))
             # LD_PRELOAD cannot quote a blank or a colon, which a home directory may have; this
             # name of the open file has neither.
             preload = [f"/proc/{os.getpid()}/fd/{handle.fileno()}", environment.get("LD_PRELOAD")]
             environment["LD_PRELOAD"] = ":".join(filter(None, preload))
+            # TensorFlow then asks posix_memalign, which blocks.c answers.
+            environment.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
             why_reachable = f"preloading {library} had no effect"
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            why_reachable = f"cannot build fedkeyboard/loopback.c ({error})"
+            why_reachable = f"cannot build fedkeyboard/*.c ({error})"
         log = tempfile.TemporaryFile()  # noqa: SIM115, closed with the runtime
         process = subprocess.Popen(
             [
@@ -198,23 +200,26 @@ def _listening(pid: int) -> tuple[_Address, int] | None:
     return None
 
 
-def _loopback_library() -> pathlib.Path:
-    """Compiles loopback.c, once a user, and returns the library.
+def _preloaded_library() -> pathlib.Path:
+    """Compiles loopback.c and blocks.c, once a user, and returns the library.
 
     Raises:
       OSError, RuntimeError, subprocess.SubprocessError: If it cannot be built.
     """
-    source = pathlib.Path(__file__).with_name("loopback.c")
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    sources = [pathlib.Path(__file__).with_name(name) for name in ("loopback.c", "blocks.c")]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    library = pathlib.Path(cache, "fedkeyboard", f"loopback-{digest}.so")
+    library = pathlib.Path(cache, "fedkeyboard", f"worker-{digest}.so")
     if not library.exists():
         compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
         if compiler is None:
             raise FileNotFoundError("no C compiler: neither cc, gcc nor clang is on the PATH")
         with files.replacing(library) as temporary:
-            command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(temporary), str(source)]
             subprocess.run(
-                command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+                [compiler, "-shared", "-fPIC", "-O2", "-o", temporary, *sources],
+                check=True,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=60,
             )
     return library

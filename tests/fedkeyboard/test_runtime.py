@@ -169,10 +169,10 @@ def test_no_address_but_loopback():
 
 
 @pytest.mark.parametrize("trouble", ["no compiler", "compiler fails", "library is no library"])
-def test_without_the_loopback_library_it_runs_and_warns(trouble, tmp_path, monkeypatch, caplog):
+def test_without_the_preloaded_library_it_runs_and_warns(trouble, tmp_path, monkeypatch, caplog):
     if trouble == "library is no library":
         # The warning must come from what the worker does, not from whether there was a file.
-        library = workers._loopback_library().name
+        library = workers._preloaded_library().name
         (tmp_path / "cache/fedkeyboard").mkdir(parents=True)
         (tmp_path / "cache/fedkeyboard" / library).write_bytes(b"not ELF")
     else:
@@ -193,7 +193,7 @@ def test_without_the_loopback_library_it_runs_and_warns(trouble, tmp_path, monke
     assert "\n" not in record.getMessage()
 
 
-def test_the_loopback_library_is_built_once_and_from_any_directory(tmp_path, monkeypatch, caplog):
+def test_the_preloaded_library_is_built_once_and_from_any_directory(tmp_path, monkeypatch, caplog):
     # LD_PRELOAD splits at blanks and colons.
     cache = tmp_path / "Jane Doe: $HOME"
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
