@@ -13,8 +13,13 @@ import matplotlib.pyplot as plt
 def seconds_per_round(rows: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
     """Draws the frameworks' medians, every single measurement over them, and the ceiling."""
     cohorts = list(dict.fromkeys(row["cohort"] for row in rows))
-    figure, axes = plt.subplots(
-        1, len(cohorts), figsize=(4 * len(cohorts), 3.6), sharey=True, layout="constrained"
+    figure, ((*axes,),) = plt.subplots(
+        1,
+        len(cohorts),
+        squeeze=False,
+        figsize=(4 * len(cohorts), 3.6),
+        sharey=True,
+        layout="constrained",
     )
     for axis, cohort in zip(axes, cohorts, strict=True):
         shown = [row for row in rows if row["cohort"] == cohort]
