@@ -3,6 +3,7 @@
 #   make simulate                        train on the bundled chat text, evaluate, export
 #   make simulate CONFIG=F SET="k=v ..." another experiment, or other settings
 #   make simulate RUN=D RESUME=1         continue a run
+#   make fleet CONFIG=F ROUNDS=3000      its rounds without training
 #   make evaluate|export|personalize RUN=D
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -12,6 +13,7 @@ SET ?=
 POPULATION ?=
 SPLIT ?= test
 QUICK ?=
+ROUNDS ?= 3000
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -20,10 +22,13 @@ export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: simulate evaluate export personalize benchmark test lint format requirements clean
+.PHONY: simulate fleet evaluate export personalize benchmark test lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
+
+fleet: .venv/.synced
+	$(BIN)/fedkeyboard fleet --config $(CONFIG) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION))
 
 evaluate: .venv/.synced
 	$(BIN)/fedkeyboard evaluate $(or $(RUN),runs/latest) --split $(SPLIT)

@@ -8,7 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from rich.console import Console
 
-from benchmarks import accuracy, cohorts, engine, memory
+from benchmarks import accuracy, cohorts, engine, fleet, memory
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     if not quick:
         memory.run(drawn[0], console)
         accuracy.run(console)
+        fleet.run(console)
     if wrong:
         sys.exit("\n".join(wrong))
 

@@ -59,7 +59,7 @@ def draw(*, quick: bool) -> list[Cohort]:
     minutes are the peers' start.
     """
     with Population.open(ensure_chitchat(POPULATIONS, cleaning=Cleaning())) as population:
-        texts = map(population.sentences, population.phones("train"))
+        texts = map(population.sentences, population.users("train"))
         tokenizer = Tokenizer.learn(texts, vocabulary_size=10_000, minimum_users=2)
         sizes = model.Sizes(len(tokenizer))
         reader = Reader(population, tokenizer, sizes.length, seed=0)

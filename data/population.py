@@ -2,16 +2,23 @@
 
 An SQLite file that opens, and from which a cohort is drawn, at the same cost for a thousand
 phones and for ten million: the phones of a split are a range of numbers that is written down, and
-a phone's sentences lie together under its number. Nothing is scanned or counted.
+a user's sentences lie together under the user's number. Nothing is scanned or counted.
 
     meta      key, value (JSON): format, version, source, seed, fractions, cleaning, phones,
               sentences, words, splits (of each: first, last, phones, sentences, words) and
               fingerprint
-    sentence  phone, position (from 0), time (seconds since 1970 or NULL), text
+    sentence  user, position (from 0), time (seconds since 1970 or NULL), text
+    voice     phone, user, sentences
+
+A phone is its user's, and has the same number; `voice` is empty. Unless the file was multiplied:
+then each training phone is virtual, a *voice* of a real user, which is so many of that user's
+sentences, drawn by seed and phone (`voice_positions`). The file refers to text that it has once.
+The real users of those phones are numbered after all phones (`users` of the split: first, last);
+phones of users held out are never multiplied.
 
 The file holds what users wrote, though not their ids: treat it as private. `fingerprint` is the
 sha256 of splits and sentences, computed while the file was built, which names the contents in a
-run's record without reading them again.
+run's record without reading them again; if multiplied, of that and of what the voices follow from.
 """
 
 import json
@@ -21,6 +28,9 @@ import pathlib
 import sqlite3
 import struct
 import threading
+from collections.abc import Iterable
+
+import numpy as np
 
 from fedkeyboard.errors import UserError
 
@@ -28,7 +38,7 @@ PathLike = str | os.PathLike[str]
 
 SPLITS = ("train", "validation", "test")
 FORMAT = "fedkeyboard population"
-VERSION = 1
+VERSION = 2
 """To be raised when the tables change, or the rules by which text is cleaned."""
 APPLICATION_ID = int.from_bytes(b"FKBP", "big")
 
@@ -37,12 +47,17 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sentence (
-  phone INTEGER NOT NULL,
+  user INTEGER NOT NULL,
   position INTEGER NOT NULL,
   time REAL,
   text TEXT NOT NULL,
-  PRIMARY KEY (phone, position)
+  PRIMARY KEY (user, position)
 ) WITHOUT ROWID;
+CREATE TABLE voice (
+  phone INTEGER PRIMARY KEY,
+  user INTEGER NOT NULL,
+  sentences INTEGER NOT NULL
+);
 """
 
 _REMEDY = "make it again with `fedkeyboard prepare`"
@@ -56,7 +71,7 @@ class Population:
       description: What `meta` says, as a dict.
       fingerprint: sha256 of the contents, in hexadecimal.
       splits: The names of the splits.
-
+      multiplied: Whether the training phones are voices of fewer real users.
     """
 
     def __init__(self, path: pathlib.Path, connection: sqlite3.Connection, description: dict):
@@ -69,6 +84,14 @@ class Population:
             for name, split in description["splits"].items()
         }
         self.splits = tuple(self._ranges)
+        self._users = {
+            name: range(split["users"]["first"], split["users"]["last"] + 1)
+            if "users" in split
+            else self._ranges[name]
+            for name, split in description["splits"].items()
+        }
+        self.multiplied = self._users != self._ranges
+        self._seed: int = description["seed"]
         self._connection = connection
         self._lock = threading.Lock()
 
@@ -104,31 +127,75 @@ class Population:
 
     def phones(self, split: str) -> range:
         """Returns the numbers of the phones of `split`; raises `UserError` if there is none."""
-        if split not in self._ranges:
+        return self._of_split(self._ranges, split)
+
+    def users(self, split: str) -> range:
+        """Returns the numbers of the real users of `split`: the phones, unless multiplied."""
+        return self._of_split(self._users, split)
+
+    def sentences(self, number: int) -> list[str]:
+        """Returns the sentences of a phone, or of a user, in time order, as they were typed.
+
+        Raises `IndexError` for a number that is neither's and `UserError` if the file is damaged.
+        """
+        user, count = self._voice(number)
+        query = "SELECT text FROM sentence WHERE user = ? ORDER BY position"
+        texts = [text for (text,) in self._rows(query, user)]
+        if not texts or (count or 0) > len(texts):
+            raise self._missing(number)
+        if count is None:
+            return texts
+        return [texts[i] for i in voice_positions(self._seed, number, len(texts), count)]
+
+    def sentence_counts(self, numbers: Iterable[int]) -> np.ndarray:
+        """Returns how many sentences phones, or users, have, int64 `[n]`, without reading them."""
+        counts = []
+        query = "SELECT max(position) + 1 FROM sentence WHERE user = ?"
+        for number in numbers:
+            user, count = self._voice(number)
+            if count is None:
+                ((count,),) = self._rows(query, user)
+            if count is None:
+                raise self._missing(number)
+            counts.append(count)
+        return np.array(counts, np.int64)
+
+    def _of_split(self, ranges: dict[str, range], split: str) -> range:
+        if split not in ranges:
             raise UserError(
                 f"{self.path}: there is no split {split!r}; there are {', '.join(self.splits)}"
             )
-        return self._ranges[split]
+        return ranges[split]
 
-    def sentences(self, phone: int) -> list[str]:
-        """Returns the sentences of `phone` in time order, as they were typed.
+    def _voice(self, number: int) -> tuple[int, int | None]:
+        """Returns the user who speaks, and how many sentences, or None for all of them."""
+        number = operator.index(number)  # SQLite does not take numpy's integers.
+        if any(number in users for users in self._users.values()):
+            return number, None
+        if not any(number in phones for phones in self._ranges.values()):
+            raise IndexError(f"there is no phone {number}")
+        rows = self._rows("SELECT user, sentences FROM voice WHERE phone = ?", number)
+        if not rows:
+            raise self._missing(number)
+        return rows[0]
 
-        Raises `IndexError` for a number that is no phone's and `UserError` if the file is damaged.
-        """
-        phone = operator.index(phone)  # SQLite does not take numpy's integers.
-        if not any(phone in numbers for numbers in self._ranges.values()):
-            raise IndexError(f"there is no phone {phone}")
-        query = "SELECT text FROM sentence WHERE phone = ? ORDER BY position"
+    def _rows(self, query: str, number: int) -> list[tuple]:
         try:
             with self._lock:
-                texts = [text for (text,) in self._connection.execute(query, (phone,))]
+                return self._connection.execute(query, (number,)).fetchall()
         except sqlite3.ProgrammingError:  # Closed: our mistake and not the file's.
             raise
         except sqlite3.Error as error:
             raise UserError(f"{self.path}: the population file is damaged; {_REMEDY}") from error
-        if not texts:
-            raise UserError(f"{self.path}: phone {phone} is missing from the file; {_REMEDY}")
-        return texts
+
+    def _missing(self, number: int) -> UserError:
+        return UserError(f"{self.path}: phone {number} is missing from the file; {_REMEDY}")
+
+
+def voice_positions(seed: int, phone: int, available: int, count: int) -> np.ndarray:
+    """Draws which of a user's `available` sentences a voice has: `count` positions, ascending."""
+    generator = np.random.default_rng([seed, 3, phone])
+    return np.sort(generator.permutation(available)[:count])
 
 
 def is_population(path: PathLike) -> bool:

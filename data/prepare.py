@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from data import corpora
+from data import corpora, voices
 from data.cleaning import Cleaning
 from data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
 from data.staging import UNFINISHED, Kept, Staging
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.files import replacing
+from fedkeyboard.files import replacing, sync
 
 PathLike = str | os.PathLike[str]
 
@@ -45,6 +45,8 @@ class Summary:
     words: int
     phones: dict[str, int]
     """How many phones each split has."""
+    users: dict[str, int]
+    """How many real users they are of."""
     note: str | None
     """One line for the user about those left out; None if nobody was."""
 
@@ -61,7 +63,9 @@ def prepare(
     cleaning: Cleaning,
     seed: int = 0,
     fractions: tuple[float, float, float] = _FRACTIONS,
+    phones: int | None = None,
     progress: Callable[[int], None] | None = None,
+    on_voices: Callable[[int], None] | None = None,
     overwrite: bool = True,
 ) -> Summary:
     """Builds the population file `output` from `messages`, whole or not at all.
@@ -72,8 +76,10 @@ def prepare(
     `messages` come from `corpora`; their order matters only where times are equal or missing.
     `source` names them in the file's description and in errors. `seed` decides who is in which
     split and under which number; `fractions` are the parts of the users for train, validation and
-    test, each of which gets one user at least. `progress` is called every few thousand messages
-    with the number read so far. An existing `output` is replaced only if `overwrite` is set and it
+    test, each of which gets one user at least. With `phones` the training users are multiplied to so
+    many virtual phones (`voices`). `progress` is called every few thousand messages with the number
+    read so far, and `on_voices` with the number of virtual phones; if stopped among those, the next
+    call with the same arguments goes on with them. An existing `output` is replaced only if `overwrite` is set and it
     is a population file (or empty): a slip must not cost a user the messages themselves.
 
     Raises `UserError` if the messages or an argument cannot be used, `RunFailure` if the disk
@@ -82,6 +88,8 @@ def prepare(
     output = pathlib.Path(output)
     if seed < 0:
         raise UserError(f"seed is {seed}; it must be 0 or more")
+    if phones is not None and phones < 1:
+        raise UserError(f"phones is {phones}; it must be 1 or more")
     if len(fractions) != len(SPLITS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise UserError(
             f"fractions are {', '.join(map(str, fractions))}; "
@@ -102,7 +110,10 @@ def prepare(
             order = np.random.default_rng(seed).permutation(kept.users)
             sizes = split_sizes(kept.users, fractions)
             with replacing(output) as path:
-                description = _write(path, staging, order, sizes, settings)
+                description = _write_sentences(path, staging, order, sizes, settings, phones)
+                if phones is not None:
+                    description = _multiply(path, output, description, phones, on_voices)
+                _describe(path, description)
     return Summary(
         path=output,
         fingerprint=description["fingerprint"],
@@ -112,7 +123,8 @@ def prepare(
         first_row_left_out=kept.first_row_left_out,
         sentences=description["sentences"],
         words=description["words"],
-        phones=dict(zip(SPLITS, sizes, strict=True)),
+        phones={name: split["phones"] for name, split in description["splits"].items()},
+        users=dict(zip(SPLITS, sizes, strict=True)),
         note=_note(kept, cleaning) if kept.left_out else None,
     )
 
@@ -122,7 +134,9 @@ def ensure_chitchat(
     *,
     cleaning: Cleaning,
     seed: int = 0,
+    phones: int | None = None,
     progress: Callable[[int], None] | None = None,
+    on_voices: Callable[[int], None] | None = None,
 ) -> pathlib.Path:
     """Returns the population file of the bundled corpus, which it builds if it is not there.
 
@@ -130,7 +144,7 @@ def ensure_chitchat(
     and format. Two processes that do this at once both build it, and either result is the same.
     """
     corpus = importlib.metadata.version("chitchat-dataset")
-    settings = [corpus, VERSION, dataclasses.asdict(cleaning), seed, _FRACTIONS]
+    settings = [corpus, VERSION, dataclasses.asdict(cleaning), seed, _FRACTIONS, phones]
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     path = pathlib.Path(directory) / f"chitchat-{name}.sqlite"
     try:
@@ -143,7 +157,9 @@ def ensure_chitchat(
             source=source,
             cleaning=cleaning,
             seed=seed,
+            phones=phones,
             progress=progress,
+            on_voices=on_voices,
         )
     return path
 
@@ -216,32 +232,41 @@ def _note(kept: Kept, cleaning: Cleaning) -> str:
     )
 
 
-def _write(
-    path: pathlib.Path, staging: Staging, order: np.ndarray, sizes: list[int], settings: dict
+def _write_sentences(
+    path: pathlib.Path,
+    staging: Staging,
+    order: np.ndarray,
+    sizes: list[int],
+    settings: dict,
+    phones: int | None,
 ) -> dict:
-    """Writes the population file at `path` and returns its description.
+    """Writes the sentences to the population file at `path`; returns its description.
 
-    Phone `p` is the user numbered `order[p]`, so that a phone's number tells nothing of its user.
+    User `u`, from 0 through the splits, is the one numbered `order[u]` in the staging, so that a
+    number tells nothing of its user. The rows have the users' numbers among `phones` voices.
     """
     splits = {}
     digest = hashlib.sha256(json.dumps([FORMAT, VERSION, sizes]).encode())
+    moved = 0 if phones is None else phones - sizes[0]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(UNFINISHED + SCHEMA)
         connection.execute("BEGIN")
         first = 0
         for split, size in zip(SPLITS, sizes, strict=True):
             sentences = words = 0
-            for phone in range(first, first + size):
-                kept = staging.sentences(int(order[phone]))
+            # The training users come last if the file is multiplied: `voices.plan`.
+            shift = moved if split != "train" or phones is None else phones + sum(sizes[1:])
+            for user in range(first, first + size):
+                kept = staging.sentences(int(order[user]))
                 connection.executemany(
                     "INSERT INTO sentence VALUES (?, ?, ?, ?)",
-                    ((phone, i, sentence.time, sentence.text) for i, sentence in enumerate(kept)),
+                    ((user + shift, i, line.time, line.text) for i, line in enumerate(kept)),
                 )
                 for position, (time, text, count) in enumerate(kept):
                     encoded = text.encode()
                     # NaN stands for no time: no source yields it.
                     stamp = math.nan if time is None else time
-                    digest.update(struct.pack("<QQdQ", phone, position, stamp, len(encoded)))
+                    digest.update(struct.pack("<QQdQ", user, position, stamp, len(encoded)))
                     digest.update(encoded)
                     words += count
                 sentences += len(kept)
@@ -253,13 +278,74 @@ def _write(
                 "words": words,
             }
             first += size
-        description = {"format": FORMAT, "version": VERSION} | settings
-        for total in ("phones", "sentences", "words"):
-            description[total] = sum(split[total] for split in splits.values())
-        description |= {"splits": splits, "fingerprint": digest.hexdigest()}
+        connection.execute("COMMIT")
+    description = {"format": FORMAT, "version": VERSION} | settings
+    for total in ("phones", "sentences", "words"):
+        description[total] = sum(split[total] for split in splits.values())
+    return description | {"splits": splits, "fingerprint": digest.hexdigest()}
+
+
+def _multiply(
+    path: pathlib.Path,
+    output: pathlib.Path,
+    description: dict,
+    phones: int,
+    on_voices: Callable[[int], None] | None,
+) -> dict:
+    """Adds `phones` voices to the file at `path`; returns the new description.
+
+    They are added to a file beside `output` that stays if this is stopped, and that the next call
+    finds by its fingerprint.
+    """
+    planned = voices.plan(description, phones)
+    partial = output.with_name(f".{output.name}.partial")
+    if not _is_begun(partial, planned["fingerprint"]):
+        for stale in (partial, partial.with_name(partial.name + "-journal")):
+            stale.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(
+                "INSERT INTO meta VALUES ('unfinished', ?)", [planned["fingerprint"]]
+            )
+        sync(path)
+        path.replace(partial)
+    try:
+        total = voices.add(partial, planned, on_voices)
+    except sqlite3.OperationalError as error:
+        raise _busy(output, error) from error
+    partial.replace(path)
+    planned["splits"]["train"]["sentences"] = total
+    return planned
+
+
+def _is_begun(partial: pathlib.Path, fingerprint: str) -> bool:
+    if not partial.exists():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(partial, timeout=0)) as connection:
+            query = "SELECT value FROM meta WHERE key = 'unfinished'"
+            return connection.execute(query).fetchone() == (fingerprint,)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise _busy(partial, error) from error
+        return False
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _busy(path: pathlib.Path, error: sqlite3.OperationalError) -> Exception:
+    if "locked" not in str(error):
+        return error
+    return RunFailure(f"{path}: another process is building it; wait for it, or name another file")
+
+
+def _describe(path: pathlib.Path, description: dict) -> None:
+    """Writes what makes the file at `path` a whole one."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(UNFINISHED)
+        connection.execute("BEGIN")
+        connection.execute("DELETE FROM meta")
         connection.executemany(
             "INSERT INTO meta VALUES (?, ?)",
             ((key, json.dumps(value)) for key, value in description.items()),
         )
         connection.execute("COMMIT")
-    return description

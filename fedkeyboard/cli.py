@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fedkeyboard import __version__
+from fedkeyboard import __version__, files
 from fedkeyboard.errors import UserError
 
 app = typer.Typer(
@@ -28,6 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+population_commands = typer.Typer(help="Population files.", no_args_is_help=True)
+app.add_typer(population_commands, name="population")
 
 _OUT = Console()
 _ERR = Console(stderr=True)
@@ -74,6 +77,10 @@ def prepare(
     ] = 5,
     max_sentences: Annotated[int, typer.Option(help="Keep a user's first so many.")] = 500,
     seed: Annotated[int, typer.Option(help="Draws who is held out.")] = 0,
+    phones: Annotated[
+        int | None,
+        typer.Option(help="Multiply the training users to so many virtual phones."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a population file: phones by number, split 80/10/10 into train, validation and test."""
@@ -86,9 +93,16 @@ def prepare(
     messages, source = corpora.open_source(
         corpus, input, format, user_column, text_column, time_column
     )
-    with progress.counting(_ERR, "messages read") as update:
+    with progress.preparing(_ERR, "messages read", phones) as (on_message, on_voices):
         summary = preparing.prepare(
-            messages, out, source=source, cleaning=cleaning, seed=seed, progress=update
+            messages,
+            out,
+            source=source,
+            cleaning=cleaning,
+            seed=seed,
+            phones=phones,
+            progress=on_message,
+            on_voices=on_voices,
         )
     if summary.note:
         progress.say(_ERR, summary.note)
@@ -99,10 +113,85 @@ def prepare(
             [
                 ("file", str(summary.path)),
                 *((f"{split} phones", f"{count:,}") for split, count in summary.phones.items()),
+                *([] if phones is None else [("real train users", f"{summary.users['train']:,}")]),
                 ("sentences", f"{summary.sentences:,}"),
                 ("words", f"{summary.words:,}"),
             ]
         )
+
+
+@population_commands.command()
+def stats(
+    file: Annotated[pathlib.Path, typer.Argument(metavar="FILE", help="A population file.")],
+    vocabulary_size: Annotated[
+        int, typer.Option(min=8, help="Of the vocabulary whose misses are counted.")
+    ] = 10_000,
+    minimum_users: Annotated[int, typer.Option(min=1, help="Who wrote a word of it.")] = 2,
+    sample: Annotated[int, typer.Option(min=1, help="Read at most so many phones a split.")] = 2000,
+    as_json: AsJson = False,
+) -> None:
+    """Describe a population: phones, sentences, words, what a vocabulary misses, how users differ."""
+    from data import statistics
+    from data.population import Population
+    from simulation import progress
+
+    with (
+        Population.open(file) as population,
+        progress.counting(_ERR, "phones read") as advance,
+    ):
+        described = statistics.describe(
+            population,
+            vocabulary_size=vocabulary_size,
+            minimum_users=minimum_users,
+            sample=sample,
+            on_phone=advance,
+        )
+    if as_json:
+        _print_json(described)
+        return
+    splits = described["splits"]
+    _print_table(statistics.rows(described), ("", *splits))
+    _OUT.print()
+    _print_table(statistics.bars(splits["train"]["histogram"]), ("words a phone", "phones", ""))
+    _OUT.print()
+    for line in statistics.sentences(described):
+        _OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def fleet(
+    config: Annotated[pathlib.Path, typer.Option(help="The experiment: a TOML file.")],
+    rounds: Annotated[int, typer.Option(min=1, help="How many to simulate.")] = 3000,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: rounds.cohort=100."),
+    ] = None,
+    population: Annotated[
+        pathlib.Path | None, typer.Option(help="A population file, instead of the experiment's.")
+    ] = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Directory of fleet.csv and fleet.png; default, runs/fleet-CONFIG."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate an experiment's rounds without training: their length, losses and throughput."""
+    from simulation import config as configs
+
+    settings = configs.load(config, set_ or [])
+    from simulation import experiment, fleet_report
+
+    out = out or pathlib.Path("runs", f"fleet-{config.stem}")
+    simulated = experiment.run_fleet(settings, rounds, population_file=population, console=_ERR)
+    figures = fleet_report.figures(simulated)
+    fleet_report.write_rounds(out / "fleet.csv", simulated)
+    plot = fleet_report.draw(simulated, f"{config.stem}: {rounds:,} rounds")
+    files.write_bytes(out / "fleet.png", plot)
+    if as_json:
+        _print_json({"csv": str(out / "fleet.csv"), "plot": str(out / "fleet.png"), **figures})
+        return
+    _print_table(fleet_report.rows(figures))
+    _OUT.print(f"plot {out / 'fleet.png'}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -63,7 +63,7 @@ def _users(
     run: runs.Run, population: Population, split: str, doing: str, console: Console
 ) -> Iterator[tuple[Iterator[np.ndarray], Callable[[], None]]]:
     """Yields each user's rows, and what to call after each user."""
-    phones = population.phones(split)
+    users = population.users(split)
     read = reader(run, population).rows
-    with progress.counting(console, f"{doing} {split} users", len(phones)) as advance:
-        yield map(read, phones), advance
+    with progress.counting(console, f"{doing} {split} users", len(users)) as advance:
+        yield map(read, users), advance

@@ -1,11 +1,10 @@
-"""Which phones take part in a round, and what text they bring to it.
+"""What text phones bring to a round.
 
-Everything is drawn from the experiment's seed and the number of the round alone, so a resumed run
-asks the same phones and trains on the same sentences in the same order as an unbroken one.
+It is drawn from the experiment's seed, the number of the round and the phone alone, so a resumed run
+trains on the same sentences in the same order as an unbroken one.
 """
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from data.population import Population
 from fedkeyboard.tokenizer import Tokenizer
 
 # Independent streams of random numbers under one seed.
-_COHORT, _SENTENCES, _VALIDATION = range(3)
+_SENTENCES, _VALIDATION = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +30,6 @@ class Reader:
     tokenizer: Tokenizer
     length: int
     seed: int
-
-    def cohort(self, round_number: int, size: int) -> list[int]:
-        """Draws the phones of a round uniformly, none twice."""
-        phones = self.population.phones("train")
-        generator = np.random.default_rng([self.seed, _COHORT, round_number])
-        return [phones[i] for i in generator.choice(len(phones), size, replace=False)]
 
     def training_rows(self, phone: int, round_number: int, at_most: int) -> np.ndarray:
         """Returns int32 `[n, T + 1]`: up to `at_most` of the phone's sentences, drawn and shuffled.
@@ -58,7 +51,3 @@ class Reader:
     def rows(self, phone: int) -> np.ndarray:
         """Returns all of a phone's sentences, int32 `[n, T + 1]`, in time order."""
         return self.tokenizer.rows(self.population.sentences(phone), self.length)
-
-    def training_text(self) -> Iterator[list[str]]:
-        """Yields the sentences of each training phone."""
-        return (self.population.sentences(phone) for phone in self.population.phones("train"))

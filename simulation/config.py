@@ -5,7 +5,9 @@ and what is allowed; a setting that is not given has the default that stands her
 """
 
 import pathlib
+import re
 import tomllib
+import typing
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -17,6 +19,7 @@ from fedkeyboard.errors import UserError
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
 
 class _Section(pydantic.BaseModel):
@@ -24,12 +27,16 @@ class _Section(pydantic.BaseModel):
 
 
 class Population(_Section):
-    """Whose text: a bundled corpus, cleaned as said here, or a population file as it is."""
+    """Whose text: a bundled corpus, cleaned as said here, or a population file as it is.
+
+    With `phones` the corpus' training users are multiplied to so many virtual ones (`data.voices`).
+    """
 
     corpus: Literal["chitchat"] | None = None
     file: str | None = None
     minimum_sentences: Count = 5
     maximum_sentences: Count = 500
+    phones: Count | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_source(self) -> "Population":
@@ -86,6 +93,89 @@ class Rounds(_Section):
     validation_sentences: Count = 50
 
 
+class Habits(_Section):
+    """What the phones of a fleet do all day (`simulation.habits`).
+
+    Attributes:
+      time_zones: Hours from UTC, and the share of the phones there; default, about those of the
+        United States' people.
+      nights: Mean share of the nights on which a phone is charged, idle and on Wi-Fi.
+      days: Mean share of the days on which it is so for a while.
+      desk_hours: Mean length of such a while.
+      milliseconds_per_sentence: Median time to train on one.
+      down_mbps: Median bandwidth to the phone, 10^6 bits a second.
+      up_mbps: From the phone.
+      spread: Of speed and bandwidths: the 84th percentile by the median.
+    """
+
+    time_zones: dict[str, Rate] = {"-5": 0.47, "-6": 0.29, "-7": 0.07, "-8": 0.17}
+    nights: Share = 0.55
+    days: Share = 0.8
+    desk_hours: Rate = 4.0
+    milliseconds_per_sentence: Rate = 100.0
+    down_mbps: Rate = 20.0
+    up_mbps: Rate = 5.0
+    spread: Annotated[float, pydantic.Field(ge=1, allow_inf_nan=False)] = 3.0
+
+    @pydantic.field_validator("time_zones")
+    @classmethod
+    def _are_zones(cls, zones: dict[str, float]) -> dict[str, float]:
+        for zone in zones:
+            if not re.fullmatch(r"[+-]?\d+(\.\d+)?", zone) or not -12 <= float(zone) <= 14:
+                raise ValueError(f"{zone!r} is not a number of hours from UTC, -12 to 14")
+        if not zones:
+            raise ValueError('needs a time zone, such as {"-5" = 1.0}')
+        return zones
+
+
+class Fleet(_Section):
+    """How the server finds a round's phones (`simulation.fleet`), `rounds.cohort` its report goal.
+
+    Attributes:
+      sampling: Which of the phones that check in are asked: the first ones (`check_in`), all
+        equally often (`uniform`), each by a coin (`poisson`), or none twice within `cycle` rounds
+        (`cyclic`: groups that take turns; `random_check_in`: each phone draws its round).
+      over_selection: Phones asked for each report that is wanted.
+      minimum_reports: With fewer a round is abandoned; default, the report goal, and 1 where
+        chance decides how many come (`poisson`, `random_check_in`).
+      cycle: Of `cyclic` and `random_check_in`; default, as long as the phones last.
+      selection_minutes: How long a round waits for check-ins.
+      deadline_minutes: How long it then waits for reports; default, for all of them.
+      pace_minutes: In how long pace steering means to fill a round.
+      reuse_hours: How long a phone that was asked is left alone.
+      dropout: The chance that a phone fails though it stays available: the network, the app killed.
+      minimum_memory_gb: Phones with less never check in.
+      habits: The phones'. Without, the fleet is ideal: all are always there and take no time.
+    """
+
+    sampling: Literal["check_in", "uniform", "poisson", "cyclic", "random_check_in"] = "check_in"
+    over_selection: Annotated[float, pydantic.Field(ge=1, le=10)] = 1.0
+    minimum_reports: Count | None = None
+    cycle: Count | None = None
+    selection_minutes: Rate = 10.0
+    deadline_minutes: Rate | None = None
+    pace_minutes: Rate = 2.0
+    reuse_hours: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
+    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+    minimum_memory_gb: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    habits: Habits | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _fits_together(self) -> "Fleet":
+        if self.habits is None:
+            for key in ("deadline_minutes", "reuse_hours", "minimum_memory_gb"):
+                if getattr(self, key):
+                    raise ValueError(
+                        f"{key} needs [fleet.habits]: without them no time passes and all phones "
+                        "are alike"
+                    )
+        if self.sampling == "poisson" and self.reuse_hours:
+            raise ValueError('sampling = "poisson" asks by a coin alone; reuse_hours must be 0')
+        if self.cycle is not None and self.sampling not in ("cyclic", "random_check_in"):
+            raise ValueError('cycle is of sampling = "cyclic" and "random_check_in" only')
+        return self
+
+
 class Runtime(_Section):
     """How the machine is used; changes no result but its rounding."""
 
@@ -103,7 +193,23 @@ class Config(_Section):
     client: Client = Client()
     server: Server = Server()
     rounds: Rounds
+    fleet: Fleet = Fleet()
     runtime: Runtime = Runtime()
+
+    @pydantic.model_validator(mode="after")
+    def _enough_reports(self) -> "Config":
+        least = self.fleet.minimum_reports
+        if least is not None and least > self.rounds.cohort:
+            raise ValueError(
+                f"fleet.minimum_reports = {least} is above rounds.cohort = {self.rounds.cohort}, "
+                "the report goal; lower it"
+            )
+        if self.population.phones is not None and self.population.file is not None:
+            raise ValueError(
+                "population.phones multiplies a bundled corpus; make the file itself with "
+                "`fedkeyboard prepare --phones`"
+            )
+        return self
 
     def save(self, path: files.PathLike) -> None:
         """Writes every setting as TOML, the ones left to their defaults too."""
@@ -185,13 +291,14 @@ def _explain(error: dict[str, Any]) -> str:
         section: Any = Config
         for part in error["loc"][:-1]:
             section = section.model_fields[part].annotation
+            section = next(iter(typing.get_args(section)), section)  # Of a section that may be None.
         return f"{key}: no such setting; there are {', '.join(section.model_fields)}"
     if error["type"] == "missing":
         return f"{key}: missing; it has no default"
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if isinstance(error["input"], dict):
-        return f"{key}: {message}"
+        return f"{key}: {message}" if key else message
     return f"{key}: {message}, not {error['input']!r}"
 
 

@@ -10,7 +10,7 @@ from data.population import Population
 from data.prepare import ensure_chitchat
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
-from simulation import assessment, progress, report, runs, training
+from simulation import assessment, fleet, progress, report, runs, training
 from simulation import config as configs
 
 POPULATIONS = pathlib.Path("populations")
@@ -35,10 +35,9 @@ def begin(
       The finished run.
     """
     if population_file is not None:
-        other = configs.Population(file=str(population_file.absolute()))
-        config = config.model_copy(update={"population": other})
+        config = _on(config, population_file)
     runs.check_new(out)
-    with _open_population(config, console) as population:
+    with open_population(config, console) as population:
         phones = {split: len(population.phones(split)) for split in population.splits}
         progress.say(
             console,
@@ -46,17 +45,52 @@ def begin(
             f"({', '.join(f'{count:,} {split}' for split, count in phones.items())}) "
             f"in {population.path}",
         )
-        _check_cohort(config, population)
-        texts = (population.sentences(phone) for phone in population.phones("train"))
+        if population.multiplied:
+            progress.say(
+                console,
+                f"            the training phones are voices of {len(population.users('train')):,} "
+                "real users",
+            )
+        of_run = fleet.of(config, population)
+        texts = map(population.sentences, population.users("train"))
         tokenizer = Tokenizer.learn(texts, **config.tokenizer.model_dump())
         progress.say(
-            console, f"vocabulary  {len(tokenizer):,} entries, learned on the training phones"
+            console, f"vocabulary  {len(tokenizer):,} entries, learned on the training users"
         )
         with runs.claimed(out):
             runs.check_new(out)
             run = runs.begin(out, config, population, tokenizer)
-            _train(run, population, console)
+            _train(run, population, of_run, console)
     return run
+
+
+def run_fleet(
+    config: configs.Config, rounds: int, *, population_file: pathlib.Path | None, console: Console
+) -> list[fleet.FleetRound]:
+    """Returns the rounds of an experiment's fleet; nobody trains.
+
+    Args:
+      config: The experiment's settings.
+      rounds: How many.
+      population_file: Instead of the settings' population.
+      console: Where progress goes.
+    """
+    if population_file is not None:
+        config = _on(config, population_file)
+    with open_population(config, console) as population:
+        of_run = fleet.of(config, population)
+        with progress.counting(console, "rounds", rounds) as advance:
+            simulated = []
+            for _ in range(rounds):
+                simulated.append(of_run.next_round())
+                advance()
+    return simulated
+
+
+def _on(config: configs.Config, population_file: pathlib.Path) -> configs.Config:
+    """Returns an experiment on another population."""
+    other = configs.Population(file=str(population_file.absolute()))
+    return config.model_copy(update={"population": other})
 
 
 def resume(
@@ -96,32 +130,37 @@ def resume(
                 "resume without them, or begin a new run with another --out"
             )
         with run.open_population(population_file) as population:
+            of_run = fleet.of(config, population)
             run = runs.begin(run.path, config, population, run.tokenizer)
-            _train(run, population, console)
+            _train(run, population, of_run, console)
     return run
 
 
-def _open_population(config: configs.Config, console: Console) -> Population:
+def open_population(config: configs.Config, console: Console) -> Population:
+    """Opens the population of an experiment, which is made if it is a bundled corpus'."""
     settings = config.population
     if settings.file is not None:
         return Population.open(settings.file)
     cleaning = Cleaning(
         minimum_sentences=settings.minimum_sentences, maximum_sentences=settings.maximum_sentences
     )
-    with progress.counting(console, f"preparing {settings.corpus}") as update:
-        return Population.open(ensure_chitchat(POPULATIONS, cleaning=cleaning, progress=update))
-
-
-def _check_cohort(config: configs.Config, population: Population) -> None:
-    available = len(population.phones("train"))
-    if config.rounds.cohort > available:
-        raise UserError(
-            f"{population.path}: has {available} training phones, and rounds.cohort = "
-            f"{config.rounds.cohort} asks for more; use --set rounds.cohort={available} or fewer"
+    with progress.preparing(console, f"preparing {settings.corpus}", settings.phones) as (
+        on_message,
+        on_voices,
+    ):
+        path = ensure_chitchat(
+            POPULATIONS,
+            cleaning=cleaning,
+            phones=settings.phones,
+            progress=on_message,
+            on_voices=on_voices,
         )
+    return Population.open(path)
 
 
-def _train(run: runs.Run, population: Population, console: Console) -> None:
+def _train(
+    run: runs.Run, population: Population, of_run: fleet.Fleet, console: Console
+) -> None:
     """Trains, evaluates on unseen users, and writes metrics and report."""
     progress.say(console, f"run         {run.path}")
     # What a finished run says of itself no longer holds once it trains on.
@@ -129,7 +168,7 @@ def _train(run: runs.Run, population: Population, console: Console) -> None:
         (run.path / name).unlink(missing_ok=True)
     try:
         with progress.rounds(console, run.config.rounds.count) as on_round:
-            training.train(run, assessment.reader(run, population), on_round)
+            training.train(run, assessment.reader(run, population), of_run, on_round)
     except KeyboardInterrupt as error:
         raise RunFailure(
             f"stopped; continue with: fedkeyboard simulate --resume --out {run.path}"

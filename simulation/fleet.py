@@ -1,106 +1,133 @@
-"""Phones in virtual time: who checks in, who is asked, who answers.
+"""A fleet in virtual time: who checks in, who is asked, who answers.
 
 The protocol of Bonawitz et al. 2019 (arXiv 1902.01046, sections 2.2 and 2.3), as discrete events. A
 round is
 
 1. *selection*: phones that may train check in; the server accepts them until it has `report_goal *
-   over_selection`, or a timeout. With fewer than the minimum the round is abandoned;
+   over_selection`, or a timeout;
 2. *configuration*: those accepted download the plan and the model;
 3. *reporting*: they train and upload. The round closes at the report goal or at the deadline; what
-   comes later is thrown away, and with fewer reports than the minimum the round is abandoned.
+   comes later is thrown away.
 
-A phone drops out if it may no longer train (it is picked up, unplugged, leaves its Wi-Fi) before it
-is done, or by chance. One that was asked is not asked again for `reuse_hours`.
+With fewer phones or reports than the minimum the attempt is abandoned, and the next one begins. A
+phone drops out if it may no longer train (it is picked up, unplugged, leaves its Wi-Fi) before it
+is done, or by chance. One that was asked is left alone for `reuse_hours`. Attempts follow each
+other: the next selection does not overlap the reporting (Bonawitz et al., section 4.3, do that).
 
-*Pace steering*: the server tells phones when to come back, so that neither all come at once nor too
-few. Here it knows how many phones are available at an hour, as a server that has seen a week does,
-and asks for as many check-ins as fill a round within `pace_minutes`; Android wakes a job at most
-every 15 minutes, which bounds it for small fleets.
+*Pace steering* (section 2.3): the server tells phones when to come back. Here it knows how many are
+available at an hour, as a server that has seen a week does, and asks for as many check-ins as fill
+a round within `pace_minutes`, but of each phone at most one in 15 minutes, Android's limit.
 
-Rounds take no time that grows with the fleet: check-ins are a Poisson process of all phones,
-thinned by whether each is available at that moment, which is a function of its number and the time
-(`habits.py`). What is kept for a phone is when it was last asked and how often it has reported.
+*Sampling* (`simulation.config.Fleet`):
+
+- `check_in`: the first ones. Phones that are often awake take part more often; the figures tell how
+  much (`availability_bias`).
+- `uniform`: the server turns away phones that are often available, in proportion, so that over many
+  rounds all take part equally often. It needs to know how available each phone is, which a server
+  does not: an ideal to compare with. In the ideal fleet, the simple random sample of the papers.
+- `poisson`: each phone with the probability `report_goal * over_selection / phones`, independently,
+  as privacy accounting by subsampling assumes (Abadi et al. 2016, arXiv 1607.00133); the cohort's
+  size varies, and no report counts as one too many. Those that are not available miss their round.
+- `cyclic`: phones are in `cycle` groups of random members, which take turns (Choquette-Choo et al.
+  2023, arXiv 2306.08153): two rounds of a phone are at least a cycle apart, as DP-FTRL wants.
+- `random_check_in`: each phone draws one round of every `cycle` (Balle et al. 2020, arXiv
+  2007.06605, fixed windows), and of those that come the first ones are asked.
+
+An attempt takes no time that grows with the fleet: check-ins are a Poisson process of all phones,
+thinned by whether each is available at that moment (`habits`). What is kept of a phone is when it
+was last asked and how often it has reported: 6 bytes, and 4 more for `random_check_in`.
+
+Without habits the fleet is ideal: all are always available, and nothing takes time.
 """
 
-import dataclasses
+import collections
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from simulation.habits import DAY, HOUR, Habits, Phones
+from data.population import Population
+from fedkeyboard import model
+from fedkeyboard.errors import RunFailure, UserError
+from simulation import config as configs
+from simulation.habits import DAY, HOUR, Phones
 
 _SHORTEST_INTERVAL = 15 * 60.0  # Of Android's JobScheduler, seconds.
-_CHUNK = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """How the server runs its rounds.
-
-    Attributes:
-      report_goal: Reports that close a round.
-      over_selection: Phones asked for each report that is wanted.
-      minimum_reports: With fewer the round is abandoned.
-      selection_minutes: How long a round waits for check-ins.
-      deadline_minutes: How long, after the selection, for reports; None: as long as it takes.
-      pace_minutes: In how long pace steering means to fill a round.
-      reuse_hours: How long a phone that was asked is left alone.
-      dropout: The chance that a phone fails though it stays available: the network, the app killed.
-      minimum_memory_gb: Phones with less never check in.
-    """
-
-    report_goal: int
-    over_selection: float = 1.0
-    minimum_reports: int = 1
-    selection_minutes: float = 10.0
-    deadline_minutes: float | None = None
-    pace_minutes: float = 2.0
-    reuse_hours: float = 0.0
-    dropout: float = 0.0
-    minimum_memory_gb: float = 0.0
-
-    @property
-    def wanted(self) -> int:
-        """Phones that a round asks."""
-        return int(np.ceil(self.report_goal * self.over_selection - 1e-9))
+_SAMPLE = 4096  # Phones by which a server knows its fleet.
+_MOST_CANDIDATES = 1 << 16  # Drawn at once.
+_GIVE_UP = 1000  # Attempts in a row.
+_STREAM = 3  # Of random numbers; `simulation.cohorts` has others under the same seed.
 
 
 class FleetRound(NamedTuple):
-    """A round of the fleet.
+    """A round of the fleet, with the attempts that were abandoned before it.
 
     Attributes:
-      began: Virtual time, seconds since a Monday's midnight UTC.
-      seconds: Virtual length.
-      checked_in: Phones that checked in until the selection ended.
+      reported: int64 `[n]`, the phones whose report counts, as they came.
+      virtual_start: Seconds since a Monday's midnight UTC.
+      virtual_seconds: How long it took.
+      checked_in: Phones that checked in while the server selected.
       selected: Phones that were asked.
-      reported: Phones whose report counts, in the order of their reports.
-      late: Phones whose report came too late, or would have.
+      late: Phones whose report came too late.
       dropped: Phones that dropped out.
-      abandoned: Whether the round was given up; then nobody's report counts.
-      bytes_down: To all phones that were asked.
-      bytes_up: From all phones that sent a report before the round closed.
+      abandoned: Attempts before this one.
+      bytes_down: To the phones that were asked: each the model.
+      bytes_up: From the phones that did not drop out: each an update, the late ones' too.
+      phones_seen: Phones that have reported in this round or before.
+      gini: Of the rounds in which each phone has reported: 0 if all equally often, 1 if one alone.
+      availability_bias: How available the phones are whose text was trained on so far, weighted by
+        their sentences, by how available all are; 1 without bias.
     """
 
-    began: float
-    seconds: float
+    reported: np.ndarray
+    virtual_start: float
+    virtual_seconds: float
     checked_in: int
     selected: int
-    reported: np.ndarray
     late: int
     dropped: int
-    abandoned: bool
+    abandoned: int
     bytes_down: int
     bytes_up: int
+    phones_seen: int
+    gini: float
+    availability_bias: float
+
+
+def of(config: configs.Config, population: Population) -> "Fleet":
+    """Returns the fleet of an experiment.
+
+    Raises:
+      UserError: If no round could ever succeed.
+    """
+    phones = population.phones("train")
+    sizes = model.Sizes(
+        vocabulary=config.tokenizer.vocabulary_size, **config.model.model_dump()
+    )
+
+    def sentences(numbers: np.ndarray) -> np.ndarray:
+        counts = population.sentence_counts(phones[0] + numbers)
+        return np.minimum(counts, config.client.maximum_sentences)
+
+    return Fleet(
+        config.fleet,
+        config.rounds.cohort,
+        phones=len(phones),
+        sentences=sentences,
+        # float32; of the vocabulary that was asked for, whatever the text gives.
+        model_bytes=4 * sum(math.prod(shape) for shape in model.weight_shapes(sizes)),
+        seed=config.seed,
+    )
 
 
 class Fleet:
-    """The fleet in virtual time; each call of `next_round` runs a round after the one before."""
+    """The fleet; each call of `next_round` runs the round after the one before."""
 
     def __init__(
         self,
-        protocol: Protocol,
-        habits: Habits | None,
+        settings: configs.Fleet,
+        report_goal: int,
         *,
         phones: int,
         sentences: Callable[[np.ndarray], np.ndarray],
@@ -110,105 +137,361 @@ class Fleet:
         """Initializes the fleet at a Monday's midnight UTC.
 
         Args:
-          protocol: How the server runs rounds.
-          habits: The phones'; None: all are always available, and take no time for anything.
+          settings: How the server runs rounds, and the phones' habits.
+          report_goal: Reports that close a round.
           phones: How many there are; their numbers are 0 to `phones` - 1.
           sentences: Gives how many sentences phones train on: int64 `[n]` of numbers `[n]`.
-          model_bytes: Of the plan and the model, and of an update.
+          model_bytes: Of the model, and of an update.
           seed: All that is drawn follows from it.
+
+        Raises:
+          UserError: If no round could ever succeed.
         """
-        self._protocol = protocol
-        self._habits = habits
+        self._settings = settings
+        self._goal = report_goal
+        self._wanted = int(np.ceil(report_goal * settings.over_selection - 1e-9))
+        self._least = settings.minimum_reports or report_goal
+        if settings.sampling in ("poisson", "random_check_in"):  # How many come is by chance.
+            self._least = settings.minimum_reports or 1
         self._phones = phones
         self._sentences = sentences
         self._model_bytes = model_bytes
         self._seed = seed
-        self._traits = None if habits is None else Phones(habits, seed)
+        self._traits = None if settings.habits is None else Phones(settings.habits, seed)
+        self._cycle = settings.cycle or max(1, phones // self._wanted)
         self._now = 0.0
-        self._rounds = 0
-        self._asked = np.full(phones, -np.inf, np.float32)
+        self._attempts = 0
+        # When each was last asked, 1 + seconds, and the window in which it last drew a round.
+        self._asked = np.zeros(phones, np.uint32)
+        self._drew = np.zeros(phones if settings.sampling == "random_check_in" else 0, np.uint32)
+        self._drawn = 0
         self._reports = np.zeros(phones, np.uint16)
-        self._available = None if habits is None else self._available_by_hour()
+        self._participation = np.array([phones], np.int64)  # Phones by how often they reported.
+        self._recently: collections.deque[tuple[float, int]] = collections.deque()
+        self._trained, self._trained_rate = 0.0, 0.0
+        sample = self._sample()
+        self._hourly = self._available_by_hour(sample)
+        self._rate = float(np.mean(self._rates(sample)))
+        # Below this share of the time a phone is never turned away (`uniform`).
+        self._rare = float(np.quantile(self._rates(sample), 0.05))
+        self._check(sample)
 
     def next_round(self) -> FleetRound:
-        """Runs the next round."""
-        self._rounds += 1
-        generator = np.random.default_rng([self._seed, self._rounds])
+        """Runs attempts until one succeeds.
+
+        Raises:
+          RunFailure: If a thousand in a row are abandoned.
+        """
         began = self._now
-        phones, selected_at, checked_in = self._select(generator)
-        if len(phones) < self._protocol.minimum_reports:
-            self._now = selected_at
-            return FleetRound(
-                began, selected_at - began, checked_in, 0, phones[:0], 0, 0, True, 0, 0
-            )
-        self._asked[phones] = selected_at
-        done, dropped = self._work(phones, selected_at, generator)
-        deadline = self._protocol.deadline_minutes
-        closes = np.inf if deadline is None else selected_at + 60 * deadline
-        # The reports in the order of their arrival, up to the goal or the deadline.
-        order = np.argsort(np.where(dropped, np.inf, done), kind="stable")
-        order = order[: np.count_nonzero(~dropped)]
-        in_time = order[done[order] <= closes]
-        reported = in_time[: self._protocol.report_goal]
-        if len(reported) == self._protocol.report_goal:
-            closes = done[reported[-1]]
-        elif not np.isfinite(closes):
-            closes = done[order[-1]] if len(order) else selected_at
-        abandoned = len(reported) < self._protocol.minimum_reports
-        sent = len(phones) * self._model_bytes
-        received = len(reported) * self._model_bytes
-        self._now = closes
-        if not abandoned:
-            self._reports[phones[reported]] += 1
-        return FleetRound(
-            began=began,
-            seconds=closes - began,
-            checked_in=checked_in,
-            selected=len(phones),
-            reported=phones[reported] if not abandoned else phones[:0],
-            late=len(order) - len(reported),
-            dropped=int(np.count_nonzero(dropped)),
-            abandoned=abandoned,
-            bytes_down=sent,
-            bytes_up=received,
+        checked_in = selected = late = dropped = up = 0
+        for abandoned in range(_GIVE_UP):
+            generator = np.random.default_rng([self._seed, _STREAM, self._attempts])
+            phones, came = self._select(generator)
+            self._attempts += 1
+            checked_in += came
+            if len(phones) < self._least:
+                continue
+            self._ask(phones)
+            done, drops = self._work(phones, generator)
+            reported, missed = self._collect(done, drops)
+            selected += len(phones)
+            dropped += int(np.count_nonzero(drops))
+            late += missed
+            up += len(reported) + missed
+            if len(reported) >= self._least:
+                self._count(phones[reported])
+                return FleetRound(
+                    reported=phones[reported],
+                    virtual_start=began,
+                    virtual_seconds=self._now - began,
+                    checked_in=checked_in,
+                    selected=selected,
+                    late=late,
+                    dropped=dropped,
+                    abandoned=abandoned,
+                    bytes_down=selected * self._model_bytes,
+                    bytes_up=up * self._model_bytes,
+                    phones_seen=int(self._phones - self._participation[0]),
+                    gini=gini(self._participation),
+                    availability_bias=self._trained_rate / self._trained / self._rate,
+                )
+        raise RunFailure(
+            f"{_GIVE_UP:,} attempts at a round in a row were abandoned, {selected:,} phones asked, "
+            f"{dropped:,} of them dropped out and {late:,} were late; lower fleet.minimum_reports "
+            "or rounds.cohort, or give them more time"
         )
 
-    def _select(self, generator: np.random.Generator) -> tuple[np.ndarray, float, int]:
-        """Returns the phones that were accepted, when the last was, and how many checked in."""
-        wanted = self._protocol.wanted
-        ends = self._now + 60 * self._protocol.selection_minutes
-        # Check-ins a second, were all phones available.
-        rate = self._phones / self._interval()
+    # --- selection -------------------------------------------------------------------------------
+
+    def _select(self, generator: np.random.Generator) -> tuple[np.ndarray, int]:
+        """Returns the phones that are asked, and how many checked in; time goes on till then."""
+        if self._settings.sampling == "poisson":
+            asked = self._some(generator, generator.binomial(self._phones, self._coin))
+            asked = asked[self._may_train(asked, np.full(len(asked), self._now))]
+            if self._traits is not None:
+                self._now += 60 * self._settings.pace_minutes  # Between one toss and the next.
+            return asked, len(asked)
+        if self._settings.sampling == "random_check_in":
+            return self._select_those_of_the_round(generator)
+        ends = self._now + 60 * self._settings.selection_minutes
+        group, groups = self._group()
+        members = len(range(group, self._phones, groups))
+        available = self._available_now() / groups
+        # Seconds between two check-ins, were all members available.
+        gap = self._interval(available) / members
+        draws = min(_MOST_CANDIDATES, int(64 + 1.3 * self._wanted * members / max(available, 1)))
         now, checked_in = self._now, 0
-        accepted: list[np.ndarray] = []
-        taken: set[int] = set()
-        while now < ends and len(taken) < wanted:
-            times = now + np.cumsum(generator.exponential(1 / rate, _CHUNK))
-            phones = generator.integers(0, self._phones, _CHUNK)
+        accepted = np.zeros(0, np.int64)
+        while now < ends and len(accepted) < self._wanted:
+            times = now + np.cumsum(gap * generator.standard_exponential(draws))
+            phones = group + groups * generator.integers(0, members, draws)
+            here = np.flatnonzero(self._may_train(phones, times) & (times <= ends))
+            here = here[_first_of_each(phones[here]) & ~np.isin(phones[here], accepted)]
+            welcome = here[self._welcome(phones[here], generator)][: self._wanted - len(accepted)]
+            accepted = np.concatenate([accepted, phones[welcome]])
             now = times[-1]
-            here = self._may_train(phones, times) & (times < ends)
-            free = here & (self._asked[phones] + HOUR * self._protocol.reuse_hours <= times)
-            for i in np.flatnonzero(free):
-                if len(taken) == wanted:
-                    here[i:] = False
-                    break
-                if phones[i] not in taken:
-                    taken.add(int(phones[i]))
-                    accepted.append(phones[i])
-                    now = times[i]
-            checked_in += int(np.count_nonzero(here))
-        full = len(taken) == wanted
-        return np.array(accepted, np.int64), now if full else ends, checked_in
+            if len(accepted) == self._wanted:
+                now = times[welcome[-1]]
+                here = here[here <= welcome[-1]]
+            checked_in += len(here)
+        self._now = min(now, ends)
+        return accepted, checked_in
+
+    def _select_those_of_the_round(
+        self, generator: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        """Selects by `random_check_in`: those who drew this attempt come at a time within it."""
+        window, slot = divmod(self._attempts, self._cycle)
+        if slot == 0:
+            self._drawn = 0
+        # How many of those left in the window come now, when each has drawn one of its rounds.
+        left = self._phones - self._drawn
+        count = generator.binomial(left, 1 / (self._cycle - slot))
+        came = self._some(generator, count, lambda phones: self._drew[phones] != window + 1)
+        self._drew[came] = window + 1
+        self._drawn += len(came)
+        seconds = 0.0 if self._traits is None else 60 * self._settings.selection_minutes
+        times = self._now + seconds * np.sort(generator.random(len(came)))
+        here = np.flatnonzero(self._may_train(came, times))
+        accepted = here[: self._wanted]
+        full = len(accepted) == self._wanted
+        self._now = float(times[accepted[-1]]) if full else self._now + seconds
+        return came[accepted], len(accepted) if full else len(here)
+
+    def _some(
+        self,
+        generator: np.random.Generator,
+        count: int,
+        allowed: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Draws `count` different phones uniformly, of those allowed."""
+        drawn = np.zeros(0, np.int64)
+        while len(drawn) < count:
+            more = generator.integers(0, self._phones, 64 + 2 * (count - len(drawn)))
+            more = more[_first_of_each(more) & ~np.isin(more, drawn)]
+            if allowed is not None:
+                more = more[allowed(more)]
+            drawn = np.concatenate([drawn, more])[:count]
+        return drawn
+
+    def _group(self) -> tuple[int, int]:
+        """Returns which phones may be asked: every so many from this number on."""
+        if self._settings.sampling == "cyclic":
+            return self._attempts % self._cycle, self._cycle
+        return 0, 1
+
+    def _interval(self, available: float) -> float:
+        """Returns after how many seconds the server has each phone check in again."""
+        if self._traits is None:
+            return 0.0
+        return max(_SHORTEST_INTERVAL, 60 * self._settings.pace_minutes * available / self._wanted)
+
+    def _may_train(self, phones: np.ndarray, times: np.ndarray) -> np.ndarray:
+        if self._traits is None:
+            return np.ones(len(phones), bool)
+        free = self._asked[phones] + self._settings.reuse_hours * HOUR < times + 1
+        free |= self._asked[phones] == 0
+        strong = self._traits.memory_gb(phones) >= self._settings.minimum_memory_gb
+        may = free & strong
+        may[may] = self._traits.available_until(phones[may], times[may]) > times[may]
+        return may
+
+    def _welcome(self, phones: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        if self._settings.sampling != "uniform" or self._traits is None:
+            return np.ones(len(phones), bool)
+        return generator.random(len(phones)) * self._rates(phones) < self._rare
+
+    @property
+    def _coin(self) -> float:
+        return min(1.0, self._goal * self._settings.over_selection / self._phones)
+
+    # --- reporting -------------------------------------------------------------------------------
+
+    def _ask(self, phones: np.ndarray) -> None:
+        self._asked[phones] = 1 + int(self._now)
+        self._recently.append((self._now, len(phones)))
 
     def _work(
-        self, phones: np.ndarray, begin: float, generator: np.random.Generator
+        self, phones: np.ndarray, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns when each phone has reported, and whether it drops out before."""
+        """Returns when each phone would report, and whether it drops out before."""
+        fails = generator.random(len(phones)) < self._settings.dropout
         if self._traits is None:
-            return np.full(len(phones), begin), np.zeros(len(phones), bool)
+            return np.full(len(phones), self._now), fails
+        begin = np.full(len(phones), self._now)
+        done = begin + self._seconds(phones, self._sentences(phones))
+        return done, fails | (self._traits.available_until(phones, begin) < done)
+
+    def _seconds(self, phones: np.ndarray, sentences: np.ndarray | int) -> np.ndarray:
+        """Returns how long phones take: download, training, upload."""
         down, up = self._traits.bytes_per_second(phones)
-        training = self._sentences(phones) * self._traits.seconds_per_sentence(phones)
-        done = begin + self._model_bytes / down + training + self._model_bytes / up
-        until = self._traits.available_until(phones, np.full(len(phones), begin))
-        fails = generator.random(len(phones)) < self._protocol.dropout
-        return done, fails | (until < done)
+        training = sentences * self._traits.seconds_per_sentence(phones)
+        return self._model_bytes / down + training + self._model_bytes / up
+
+    def _collect(self, done: np.ndarray, drops: np.ndarray) -> tuple[np.ndarray, int]:
+        """Returns which reports count, as they come, and how many are late; time goes on."""
+        staying = np.flatnonzero(~drops)
+        order = staying[np.argsort(done[staying], kind="stable")]
+        deadline = self._settings.deadline_minutes
+        closes = np.inf if deadline is None else self._now + 60 * deadline
+        in_time = order[done[order] <= closes]
+        counted = in_time
+        if self._settings.sampling != "poisson":
+            counted = in_time[: self._goal]
+        everyone = len(counted) == (
+            len(done) if self._settings.sampling == "poisson" else self._goal
+        )
+        if everyone or not np.isfinite(closes):
+            closes = done[counted[-1]] if len(counted) else self._now
+        self._now = float(closes)
+        return counted, len(order) - len(counted)
+
+    def _count(self, phones: np.ndarray) -> None:
+        """Notes whose reports counted."""
+        before = self._reports[phones].astype(np.int64)
+        self._reports[phones] += 1
+        short = before.max() + 2 - len(self._participation)
+        if short > 0:
+            self._participation = np.pad(self._participation, (0, short))
+        np.subtract.at(self._participation, before, 1)
+        np.add.at(self._participation, before + 1, 1)
+        sentences = self._sentences(phones)
+        self._trained += float(np.sum(sentences))
+        self._trained_rate += float(np.sum(sentences * self._rates(phones)))
+
+    # --- what the server knows of its fleet ------------------------------------------------------
+
+    def _sample(self) -> np.ndarray:
+        if self._phones <= _SAMPLE:
+            return np.arange(self._phones)
+        return np.random.default_rng(self._seed).integers(0, self._phones, _SAMPLE)
+
+    def _rates(self, phones: np.ndarray) -> np.ndarray:
+        return np.ones(len(phones)) if self._traits is None else self._traits.rates(phones)
+
+    def _available_by_hour(self, sample: np.ndarray) -> np.ndarray:
+        """Returns how many phones may train in each hour of the day (UTC), by three days' mean."""
+        if self._traits is None:
+            return np.full(24, float(self._phones))
+        strong = sample[self._traits.memory_gb(sample) >= self._settings.minimum_memory_gb]
+        # Days of which none is simulated.
+        hours = np.arange(-72, 0) + 0.5
+        here = [
+            np.count_nonzero(
+                self._traits.available_until(strong, np.full(len(strong), hour * HOUR))
+                > hour * HOUR
+            )
+            for hour in hours
+        ]
+        return np.reshape(here, (3, 24)).mean(axis=0) * self._phones / len(sample)
+
+    def _available_now(self) -> float:
+        """Returns how many phones may train now, but for those that were asked not long ago."""
+        available = self._hourly[int(self._now % DAY // HOUR)]
+        if not self._settings.reuse_hours:
+            return float(available)
+        while self._recently and self._recently[0][0] + self._settings.reuse_hours * HOUR < self._now:
+            self._recently.popleft()
+        resting = sum(count for _, count in self._recently) / self._phones
+        return float(available * max(0.0, 1 - resting))
+
+    def _check(self, sample: np.ndarray) -> None:
+        """Raises UserError, naming the settings, if no round could ever succeed."""
+        settings, wanted = self._settings, self._wanted
+        asks = f"rounds.cohort = {self._goal}" + (
+            f" times fleet.over_selection = {settings.over_selection}"
+            if settings.over_selection > 1
+            else ""
+        )
+        if wanted > self._phones:
+            raise UserError(
+                f"{asks} asks for {wanted:,} phones a round, and the population has "
+                f"{self._phones:,} training phones; lower rounds.cohort"
+            )
+        if settings.sampling in ("cyclic", "random_check_in") and wanted * self._cycle > self._phones:
+            raise UserError(
+                f"fleet.cycle = {self._cycle} leaves {self._phones // self._cycle:,} of "
+                f"{self._phones:,} phones a round, and {asks} asks for {wanted:,}; use at most "
+                f"{self._phones // wanted}"
+            )
+        if self._traits is None:
+            return
+        if not np.any(self._traits.memory_gb(sample) >= settings.minimum_memory_gb):
+            raise UserError(
+                f"fleet.minimum_memory_gb = {settings.minimum_memory_gb:g}: no phone has so much; "
+                "lower it"
+            )
+        awake = self._hourly.max()
+        if settings.sampling in ("cyclic", "random_check_in"):
+            awake /= self._cycle
+        # What may check in until the selection ends.
+        awake *= min(1.0, 60 * settings.selection_minutes / self._interval(awake))
+        if settings.sampling == "poisson":
+            awake *= self._coin
+        if awake < (wanted if settings.sampling != "poisson" else self._least):
+            raise UserError(
+                f"{asks} asks for {wanted:,} phones a round, and of the population's "
+                f"{self._phones:,} about {awake:,.0f} may check in at the best hour; lower "
+                "rounds.cohort, or give more phones (population.phones)"
+            )
+        if settings.deadline_minutes is None:
+            return
+        seconds = self._seconds(sample, 1)
+        if seconds.min() > 60 * settings.deadline_minutes:
+            raise UserError(
+                f"fleet.deadline_minutes = {settings.deadline_minutes:g}: the fastest phone needs "
+                f"{seconds.min() / 60:.2g} minutes to download the model, train on one sentence "
+                "and upload; raise it"
+            )
+        in_time = np.mean(self._seconds(sample, self._sentences(sample)) <= 60 * settings.deadline_minutes)
+        expected = wanted * in_time * (1 - settings.dropout)
+        if expected < self._least / 2:
+            raise UserError(
+                f"fleet.deadline_minutes = {settings.deadline_minutes:g}: {in_time:.0%} of the "
+                f"phones could report in time, about {expected:.0f} of {wanted:,} asked, and a "
+                f"round needs {self._least:,}; raise it, or lower fleet.minimum_reports"
+            )
+
+
+def gini(participation: np.ndarray) -> float:
+    """Returns the Gini coefficient of how often phones took part.
+
+    Args:
+      participation: int64 `[m]`, how many phones took part 0, 1, ... m - 1 times.
+    """
+    times = np.arange(len(participation))
+    phones, total = int(participation.sum()), int(times @ participation)
+    if not total:
+        return 0.0
+    # Of values in ascending order x_1 ... x_n: sum (2i - n - 1) x_i / (n sum x); equal values, whose
+    # ranks i follow each other, are summed at once.
+    below = np.cumsum(participation) - participation
+    ranks = participation * (2.0 * below + participation - phones)
+    return float(times @ ranks / (phones * total))
+
+
+def _first_of_each(values: np.ndarray) -> np.ndarray:
+    """Returns which of the values do not stand before: bool `[n]`."""
+    first = np.zeros(len(values), bool)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first

@@ -1,6 +1,7 @@
 """What a person sees while a run works, on stderr: a bar on a terminal, lines elsewhere."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 
@@ -76,23 +77,44 @@ def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
 def counting(
     console: Console, text: str, total: int | None = None
 ) -> Iterator[Callable[..., None]]:
-    """Shows a count; yields a function that adds one, or sets the count that it is given."""
+    """Shows a count; yields a function that adds one, or sets the count that it is given.
+
+    It takes another `text` and `total` too, for another thing that is counted after the first.
+    """
     if not console.is_terminal:
-        yield lambda count=None: None
+        counted, shown = 0, time.monotonic()
+
+        def tell(count: int | None = None, text: str = text, total: int | None = total) -> None:
+            nonlocal counted, shown
+            counted = counted + 1 if count is None else count
+            if time.monotonic() - shown >= _SECONDS:
+                shown = time.monotonic()
+                say(console, f"{text}  {counted:,}" + ("" if total is None else f" of {total:,}"))
+
+        yield tell
         return
     with Progress(
-        TextColumn(text),
+        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}"),
         console=console,
         transient=True,
     ) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task(text, total=total)
 
-        def update(count: int | None = None) -> None:
+        def update(count: int | None = None, text: str = text, total: int | None = total) -> None:
             if count is None:
                 bar.advance(task)
             else:
-                bar.update(task, completed=count)
+                bar.update(task, completed=count, description=text, total=total)
 
         yield update
+
+
+@contextlib.contextmanager
+def preparing(
+    console: Console, text: str, phones: int | None
+) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """Yields what `data.prepare.prepare` calls for messages read and for virtual phones."""
+    with counting(console, text) as update:
+        yield update, functools.partial(update, text="virtual phones", total=phones)

@@ -13,6 +13,7 @@ matplotlib.use("Agg")  # No window: the run may have no screen.
 import matplotlib.pyplot as plt  # noqa: E402
 
 from fedkeyboard import files
+from simulation import fleet_report
 from simulation.runs import Run
 
 _PAGE = """<!doctype html>
@@ -29,12 +30,14 @@ img {{ max-width: 100% }}
 pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto }}
 </style>
 <h1>{title}</h1>
-<p>Trained by federated averaging on simulated phones. Figures below are on {users:,} users whose
-text the model has never seen, {targets:,} words.</p>
+<p>Trained by federated averaging on {phones}. Figures below are on {users:,} real users whose text
+the model has never seen, {targets:,} words.</p>
 {figures}
 <img alt="Loss and recall over the rounds" src="data:image/png;base64,{curves}">
 <h2>Over the users</h2>
 {per_user}
+<h2>The fleet</h2>
+{fleet}
 <h2>Settings</h2>
 <pre>{settings}</pre>
 </html>
@@ -89,6 +92,8 @@ def write(run: Run, metrics: dict[str, Any]) -> None:
         title=html.escape(run.path.name),
         users=metrics["users"],
         targets=metrics["targets"],
+        phones=_phones(run),
+        fleet=_fleet(run),
         figures=_table([("", "model", "unigram"), *rows(metrics)]),
         curves=base64.b64encode(_curves(run)).decode(),
         per_user=_table(
@@ -103,6 +108,26 @@ def write(run: Run, metrics: dict[str, Any]) -> None:
         settings=html.escape(tomli_w.dumps(run.config.published())),
     )
     files.write_text(run.path / "report.html", page)
+
+
+def _phones(run: Run) -> str:
+    record = run.population_record()
+    phones, users = record["phones"]["train"], record["users"]["train"]
+    if phones == users:
+        return f"{phones:,} simulated phones, each with a real user's text"
+    return (
+        f"{phones:,} virtual phones, which multiply {users:,} real users: each phone has a draw of "
+        "one user's text"
+    )
+
+
+def _fleet(run: Run) -> str:
+    rounds = fleet_report.read_rounds(run.rounds_csv)
+    table = _table(fleet_report.rows(fleet_report.figures(rounds)))
+    if run.config.fleet.habits is None:
+        return table
+    plot = base64.b64encode(fleet_report.draw(rounds, "The fleet")).decode()
+    return f'{table}<img alt="The fleet over a week" src="data:image/png;base64,{plot}">'
 
 
 def _table(lines: list[tuple[str, ...]]) -> str:

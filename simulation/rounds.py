@@ -8,12 +8,12 @@ from fedkeyboard import files
 
 
 class Round(NamedTuple):
-    """What a round reports; the last three are None in rounds without validation.
+    """What a round reports; what is measured on validation users is None in most rounds.
 
     Attributes:
       round: Its number, from 1.
       seconds: Wall-clock time.
-      phones: Phones in the cohort.
+      phones: Phones whose report counted.
       sentences: That they trained on.
       targets: That they trained on.
       steps: Batches that they trained on.
@@ -22,6 +22,18 @@ class Round(NamedTuple):
       validation_top1_recall: On a fixed sample of validation users, after the round.
       validation_top3_recall: The same.
       validation_perplexity: The same.
+      virtual_start: This and what follows: of the fleet (`simulation.fleet.FleetRound`).
+      virtual_seconds: The same.
+      checked_in: The same.
+      selected: The same.
+      late: The same.
+      dropped: The same.
+      abandoned: The same.
+      bytes_down: The same.
+      bytes_up: The same.
+      phones_seen: The same.
+      gini: The same.
+      availability_bias: The same.
     """
 
     round: int
@@ -35,6 +47,18 @@ class Round(NamedTuple):
     validation_top1_recall: float | None
     validation_top3_recall: float | None
     validation_perplexity: float | None
+    virtual_start: float
+    virtual_seconds: float
+    checked_in: int
+    selected: int
+    late: int
+    dropped: int
+    abandoned: int
+    bytes_down: int
+    bytes_up: int
+    phones_seen: int
+    gini: float
+    availability_bias: float
 
 
 def keep(path: pathlib.Path, last: int) -> None:

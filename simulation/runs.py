@@ -1,7 +1,7 @@
 """A run directory: all that is needed to resume, evaluate, export and explain a run.
 
     config.toml         every setting, as it was resolved
-    population.json     which population file, and its fingerprint
+    population.json     which population file, its fingerprint, how many phones of how many users
     tokenizer.model     the SentencePiece model, and vocabulary.txt, its entries
     checkpoints/        the learning process's state, by tff.program.FileProgramStateManager
     weights.npz         the model at the last checkpoint
@@ -57,6 +57,10 @@ class Run:
         """A row a round."""
         return self.path / "rounds.csv"
 
+    def population_record(self) -> dict[str, Any]:
+        """Reads `population.json`: file, fingerprint, and of each split the phones and users."""
+        return _read_json(self.path / "population.json")
+
     def open_population(self, moved_to: files.PathLike | None = None) -> Population:
         """Opens the population that the run trains on.
 
@@ -66,7 +70,7 @@ class Run:
         Raises:
           UserError: If the file is gone or has other contents than at the run's begin.
         """
-        record = _read_json(self.path / "population.json")
+        record = self.population_record()
         population = Population.open(moved_to or record["file"])
         if population.fingerprint != record["fingerprint"]:
             population.close()
@@ -127,7 +131,12 @@ def begin(
     """Writes what a run begins with; `config.toml` last, since with it a directory is a run."""
     path = pathlib.Path(path)
     tokenizer.save(path)
-    record = {"file": str(population.path.absolute()), "fingerprint": population.fingerprint}
+    record = {
+        "file": str(population.path.absolute()),
+        "fingerprint": population.fingerprint,
+        "phones": {split: len(population.phones(split)) for split in population.splits},
+        "users": {split: len(population.users(split)) for split in population.splits},
+    }
     files.write_text(path / "population.json", json.dumps(record, indent=2) + "\n")
     config.save(path / "config.toml")
     if path.parent == RUNS:

@@ -22,18 +22,20 @@ from fedkeyboard import evaluation, federated_averaging, files, local_training, 
 from fedkeyboard.errors import RunFailure
 from simulation import rounds
 from simulation.cohorts import Reader
+from simulation.fleet import Fleet, FleetRound
 from simulation.rounds import Round
 from simulation.runs import Run
 
 _LOG = logging.getLogger("fedkeyboard")
 
 
-def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
+def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]) -> None:
     """Trains to the run's last round, from its last checkpoint if it has one.
 
     Args:
       run: The run, whose directory this process holds.
       reader: The phones' text.
+      fleet: The phones, before their first round.
       on_round: Called after each round.
 
     Raises:
@@ -44,12 +46,14 @@ def train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
         concurrent_clients=machine.concurrent_clients, threads=machine.threads
     ):
         try:
-            asyncio.run(_train(run, reader, on_round))
+            asyncio.run(_train(run, reader, fleet, on_round))
         finally:
             gc.unfreeze()
 
 
-async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) -> None:
+async def _train(
+    run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]
+) -> None:
     settings = run.config.rounds
     process = _process(run)
     state = await tff.program.materialize_value(process.initialize())
@@ -62,14 +66,17 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
     validation = reader.validation_rows(settings.validation_users, settings.validation_sentences)
 
+    # What the fleet does follows from its seed: a resumed run runs its rounds again, untrained.
+    for _ in range(done):
+        fleet.next_round()
     loop = asyncio.get_running_loop()
-    upcoming = loop.run_in_executor(None, _read_cohort, run, reader, done + 1)
+    upcoming = loop.run_in_executor(None, _next_cohort, run, reader, fleet, done + 1)
     for number in range(done + 1, settings.count + 1):
         began = time.monotonic()
-        data = await upcoming
+        of_fleet, data = await upcoming
         # The next cohort is read and tokenised while this one trains.
         if number < settings.count:
-            upcoming = loop.run_in_executor(None, _read_cohort, run, reader, number + 1)
+            upcoming = loop.run_in_executor(None, _next_cohort, run, reader, fleet, number + 1)
         output = process.next(state, data)
         state = output.state
         sums = (await tff.program.materialize_value(output.metrics))["client_work"]
@@ -90,6 +97,7 @@ async def _train(run: Run, reader: Reader, on_round: Callable[[Round], None]) ->
             validation_top1_recall=validated.get("top1_recall"),
             validation_top3_recall=validated.get("top3_recall"),
             validation_perplexity=validated.get("perplexity"),
+            **{k: v for k, v in of_fleet._asdict().items() if k != "reported"},
         )
         values = report._asdict()
         del values["round"]
@@ -130,13 +138,17 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
     )
 
 
-def _read_cohort(run: Run, reader: Reader, number: int) -> list[list[np.ndarray]]:
-    phones = reader.cohort(number, run.config.rounds.cohort)
+def _next_cohort(
+    run: Run, reader: Reader, fleet: Fleet, number: int
+) -> tuple[FleetRound, list[list[np.ndarray]]]:
+    """Returns the fleet's next round and the data of the phones whose report counts."""
+    of_fleet = fleet.next_round()
+    phones = reader.population.phones("train")
     at_most = run.config.client.maximum_sentences
-    rows = [reader.training_rows(phone, number, at_most) for phone in phones]
+    rows = [reader.training_rows(phones[i], number, at_most) for i in of_fleet.reported]
     # The longest work first, so that the cores finish together.
     rows.sort(key=len, reverse=True)
-    return [federated_averaging.phone_data(r) for r in rows]
+    return of_fleet, [federated_averaging.phone_data(r) for r in rows]
 
 
 async def _weights(state: Any) -> model.Weights:
