@@ -3,7 +3,7 @@
 #   make simulate                        train on the bundled chat text, evaluate, export
 #   make simulate CONFIG=F SET="k=v ..." another experiment, or other settings
 #   make simulate RUN=D RESUME=1         continue a run
-#   make fleet CONFIG=F ROUNDS=3000      its rounds without training
+#   make fleet ROUNDS=3000               the rounds of gboard.toml (or CONFIG=F) without training
 #   make evaluate|export|personalize RUN=D
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -27,8 +27,9 @@ export UV_PYTHON_DOWNLOADS := never
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
 
+# The default experiment's fleet is ideal, and has nothing to show.
 fleet: .venv/.synced
-	$(BIN)/fedkeyboard fleet --config $(CONFIG) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION))
+	$(BIN)/fedkeyboard fleet --config $(if $(filter file,$(origin CONFIG)),simulation/configs/gboard.toml,$(CONFIG)) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION))
 
 evaluate: .venv/.synced
 	$(BIN)/fedkeyboard evaluate $(or $(RUN),runs/latest) --split $(SPLIT)

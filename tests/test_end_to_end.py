@@ -1,10 +1,12 @@
 """The whole way on a tiny population: the command line, the real TFF and the real LiteRT."""
 
+import contextlib
 import csv
 import json
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ model = { embedding = 8, units = 16, length = 10 }
 client = { learning_rate = 0.5, batch_size = 4, maximum_sentences = 12 }
 server = { optimizer = "adam", learning_rate = 0.05 }
 rounds = { count = 9, cohort = 4, checkpoint_every = 3, validate_every = 4, validation_users = 3 }
+fleet = { over_selection = 1.25, minimum_reports = 2, deadline_minutes = 9, dropout = 0.1, habits = {} }
 """
 
 
@@ -111,6 +114,8 @@ def test_a_run_directory_is_whole(run):
     assert list(rows[0])[0] == "round"
     assert [row["round"] for row in rows if row["validation_top1_recall"]] == ["4", "8", "9"]
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert all(2 <= int(row["phones"]) <= 4 and float(row["virtual_seconds"]) > 0 for row in rows)
+    assert int(rows[-1]["phones_seen"]) > 4
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["split"] == "test" and metrics["users"] > 2 and metrics["targets"] > 100
     assert 0 < metrics["top1_recall"] < metrics["top3_recall"] < 1
@@ -237,3 +242,54 @@ def test_damaged_weights_are_named(run, place, tmp_path):
     (copy / "weights.npz").write_bytes((copy / "weights.npz").read_bytes()[:1000])
     line = fails(1, "evaluate", copy)
     assert "weights.npz: damaged" in line and "--resume" in line
+
+
+def test_the_fleet_alone_is_the_fleet_of_the_run(run, place, population):
+    arguments = ["fleet", "--config", "tiny.toml", "--population", population, "--rounds", 9]
+    figures = json.loads(succeeds(*arguments, "--out", "fleet", "--json", cwd=place))
+    assert figures["rounds"] == 9 and figures["virtual_seconds"] > 0
+    assert (place / "fleet/fleet.png").read_bytes().startswith(b"\x89PNG")
+    with open(place / "fleet/fleet.csv", newline="") as file:
+        alone = list(csv.DictReader(file))
+    for ours, theirs in zip(alone, rounds(run), strict=True):
+        assert ours.pop("reported") == theirs["phones"]
+        assert ours == {name: theirs[name] for name in ours}
+    assert "dropped out" in succeeds(*arguments, "--out", "fleet", cwd=place)
+    line = fails(2, *arguments, "--set", "fleet.deadline_minutes=0.001", cwd=place)
+    assert "fleet.deadline_minutes" in line
+
+
+def test_statistics_of_a_population(population):
+    described = json.loads(succeeds("population", "stats", population, "--json"))
+    assert described["splits"]["train"]["phones"] > 20
+    text = succeeds("population", "stats", population)
+    assert "out of vocabulary" in text and "█" in text
+    assert "no such population" in fails(2, "population", "stats", "nowhere.sqlite")
+
+
+def test_a_killed_build_of_virtual_phones_goes_on(tmp_path):
+    build = ["prepare", "--corpus", "chitchat", "--phones", 1_500_000, "--out", "big.sqlite"]
+    process = subprocess.Popen(
+        [FEDKEYBOARD, *map(str, build)],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    partial = tmp_path / ".big.sqlite.partial"
+
+    def voices():
+        with contextlib.closing(sqlite3.connect(partial)) as connection:
+            return connection.execute("SELECT coalesce(max(phone) + 1, 0) FROM voice").fetchone()[0]
+
+    deadline = time.monotonic() + 60
+    while not partial.exists() or partial.stat().st_size < 15e6:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = voices()
+    assert 0 < kept < 1_500_000 and kept % 100_000 == 0
+    summary = json.loads(succeeds(*build, "--json", cwd=tmp_path))
+    assert summary["phones"]["train"] == 1_500_000
+    assert summary["users"]["train"] == 768
+    assert [path.name for path in tmp_path.iterdir()] == ["big.sqlite"]

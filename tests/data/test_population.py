@@ -178,7 +178,7 @@ class TestBadFile:
 
     def test_a_phone_without_sentences(self, population_file, refuses):
         with sqlite3.connect(population_file) as connection:
-            connection.execute("DELETE FROM sentence WHERE phone = 1")
+            connection.execute("DELETE FROM sentence WHERE user = 1")
         with (
             Population.open(population_file) as opened,
             refuses(population_file, "phone 1 is missing", "fedkeyboard prepare"),
@@ -191,6 +191,6 @@ def test_the_schema_is_the_one_described(population_file):
         assert connection.execute("PRAGMA application_id").fetchone() == (0x464B4250,)
         assert connection.execute("PRAGMA user_version").fetchone() == (population.VERSION,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        plan = "EXPLAIN QUERY PLAN SELECT text FROM sentence WHERE phone = 1 ORDER BY position"
+        plan = "EXPLAIN QUERY PLAN SELECT text FROM sentence WHERE user = 1 ORDER BY position"
         steps = [row[3] for row in connection.execute(plan)]
-    assert steps == ["SEARCH sentence USING PRIMARY KEY (phone=?)"]
+    assert steps == ["SEARCH sentence USING PRIMARY KEY (user=?)"]

@@ -105,7 +105,7 @@ def test_description_and_summary_agree_with_the_rows(chitchat_population):
         for name, split in description["splits"].items():
             phones = opened.phones(name)
             rows = connection.execute(
-                "SELECT text FROM sentence WHERE phone BETWEEN ? AND ?", (phones[0], phones[-1])
+                "SELECT text FROM sentence WHERE user BETWEEN ? AND ?", (phones[0], phones[-1])
             ).fetchall()
             assert split["phones"] == len(phones) == summary.phones[name]
             assert split["sentences"] == len(rows)
@@ -119,7 +119,7 @@ def test_description_and_summary_agree_with_the_rows(chitchat_population):
 
 def test_times_are_stored_in_order(population_file, few):
     with sqlite3.connect(population_file) as connection:
-        rows = connection.execute("SELECT phone, time, text FROM sentence ORDER BY phone, position")
+        rows = connection.execute("SELECT user, time, text FROM sentence ORDER BY user, position")
         rows = rows.fetchall()
     assert {(time, text) for _, time, text in rows} <= {(each.time, each.text) for each in few}
     for _, phone in itertools.groupby(rows, key=lambda row: row[0]):

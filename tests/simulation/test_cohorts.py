@@ -13,26 +13,6 @@ def reader(tiny_population, tiny_tokenizer):
         yield Reader(population, tiny_tokenizer, length=10, seed=4)
 
 
-def test_cohorts_follow_from_seed_and_round(reader):
-    assert reader.cohort(3, 5) == reader.cohort(3, 5)
-    assert reader.cohort(3, 5) != reader.cohort(4, 5)
-    other = Reader(reader.population, reader.tokenizer, reader.length, seed=5)
-    assert reader.cohort(3, 5) != other.cohort(3, 5)
-
-
-def test_cohorts_are_uniform_over_training_phones(reader):
-    phones = reader.population.phones("train")
-    drawn = collections.Counter()
-    for number in range(2000):
-        cohort = reader.cohort(number, 5)
-        assert len(set(cohort)) == 5
-        drawn.update(cohort)
-    assert set(drawn) == set(phones)
-    mean = 2000 * 5 / len(phones)
-    # Five standard deviations of a binomial count.
-    assert max(abs(n - mean) for n in drawn.values()) < 5 * mean**0.5
-
-
 def test_training_rows_are_a_draw_of_the_phones_sentences(reader):
     phone = max(reader.population.phones("train"), key=lambda p: len(reader.rows(p)))
     whole = collections.Counter(map(bytes, reader.rows(phone)))
