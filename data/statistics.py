@@ -147,12 +147,13 @@ def rows(described: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def bars(histogram: dict[str, list[int]]) -> list[tuple[str, ...]]:
-    """Returns a histogram as rows of a table, with bars."""
+    """Returns a histogram, from its first class with phones on, as rows of a table, with bars."""
     most = max(histogram["phones"])
-    return [
+    rows = [
         (f"from {0 if at_least == 1 else at_least:,}", f"{count:,}", "█" * round(30 * count / most))
         for at_least, count in zip(histogram["at_least"], histogram["phones"], strict=True)
     ]
+    return rows[next(i for i, count in enumerate(histogram["phones"]) if count) :]
 
 
 def sentences(described: dict[str, Any]) -> list[str]:

@@ -152,7 +152,8 @@ def stats(
     splits = described["splits"]
     _print_table(statistics.rows(described), ("", *splits))
     _OUT.print()
-    _print_table(statistics.bars(splits["train"]["histogram"]), ("words a phone", "phones", ""))
+    bars = statistics.bars(splits["train"]["histogram"])
+    _print_table(bars, ("words a train phone", "phones", ""), left=(0, 2))
     _OUT.print()
     for line in statistics.sentences(described):
         _OUT.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -368,10 +369,12 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def _print_table(rows: list[tuple[str, ...]], header: tuple[str, ...] | None = None) -> None:
+def _print_table(
+    rows: list[tuple[str, ...]], header: tuple[str, ...] | None = None, left: tuple[int, ...] = (0,)
+) -> None:
     table = Table(show_header=header is not None, box=None, pad_edge=False)
     for i, name in enumerate(header or rows[0]):
-        table.add_column(name, justify="right" if i else "left", overflow="fold")
+        table.add_column(name, justify="left" if i in left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     _OUT.print(table)

@@ -15,8 +15,9 @@ is done, or by chance. One that was asked is left alone for `reuse_hours`. Attem
 other: the next selection does not overlap the reporting (Bonawitz et al., section 4.3, do that).
 
 *Pace steering* (section 2.3): the server tells phones when to come back. Here it knows how many are
-available at an hour, as a server that has seen a week does, and asks for as many check-ins as fill
-a round within `pace_minutes`, but of each phone at most one in 15 minutes, Android's limit.
+available at a mean hour, as a server that has seen a week does, and asks for as many check-ins as
+fill a round within `pace_minutes` at that hour, but of each phone at most one in 15 minutes,
+Android's limit. So rounds fill faster by night and slower by day, as theirs do (section 9).
 
 *Sampling* (`simulation.config.Fleet`):
 
@@ -29,7 +30,8 @@ a round within `pace_minutes`, but of each phone at most one in 15 minutes, Andr
   as privacy accounting by subsampling assumes (Abadi et al. 2016, arXiv 1607.00133); the cohort's
   size varies, and no report counts as one too many. Those that are not available miss their round.
 - `cyclic`: phones are in `cycle` groups of random members, which take turns (Choquette-Choo et al.
-  2023, arXiv 2306.08153): two rounds of a phone are at least a cycle apart, as DP-FTRL wants.
+  2023, arXiv 2306.08153): two rounds of a phone are at least a cycle apart, as DP-FTRL wants. A
+  group whose members are asleep is waited for.
 - `random_check_in`: each phone draws one round of every `cycle` (Balle et al. 2020, arXiv
   2007.06605, fixed windows), and of those that come the first ones are asked.
 
@@ -158,8 +160,8 @@ class Fleet:
         self._model_bytes = model_bytes
         self._seed = seed
         self._traits = None if settings.habits is None else Phones(settings.habits, seed)
-        self._cycle = settings.cycle or max(1, phones // self._wanted)
         self._now = 0.0
+        self._rounds = 0
         self._attempts = 0
         # When each was last asked, 1 + seconds, and the window in which it last drew a round.
         self._asked = np.zeros(phones, np.uint32)
@@ -171,6 +173,9 @@ class Fleet:
         self._trained, self._trained_rate = 0.0, 0.0
         sample = self._sample()
         self._hourly = self._available_by_hour(sample)
+        # By default groups, or those who draw a round, are enough at a mean hour.
+        enough = self._wanted if self._traits is None else 2 * self._wanted
+        self._cycle = settings.cycle or max(1, int(self._hourly.mean() / enough))
         self._rate = float(np.mean(self._rates(sample)))
         # Below this share of the time a phone is never turned away (`uniform`).
         self._rare = float(np.quantile(self._rates(sample), 0.05))
@@ -200,6 +205,7 @@ class Fleet:
             up += len(reported) + missed
             if len(reported) >= self._least:
                 self._count(phones[reported])
+                self._rounds += 1
                 return FleetRound(
                     reported=phones[reported],
                     virtual_start=began,
@@ -236,10 +242,10 @@ class Fleet:
         ends = self._now + 60 * self._settings.selection_minutes
         group, groups = self._group()
         members = len(range(group, self._phones, groups))
-        available = self._available_now() / groups
+        at_mean_hour, now = (each * self._free() / groups for each in self._available())
         # Seconds between two check-ins, were all members available.
-        gap = self._interval(available) / members
-        draws = min(_MOST_CANDIDATES, int(64 + 1.3 * self._wanted * members / max(available, 1)))
+        gap = self._interval(at_mean_hour) / members
+        draws = min(_MOST_CANDIDATES, int(64 + 1.3 * self._wanted * members / max(now, 1)))
         now, checked_in = self._now, 0
         accepted = np.zeros(0, np.int64)
         while now < ends and len(accepted) < self._wanted:
@@ -297,7 +303,7 @@ class Fleet:
     def _group(self) -> tuple[int, int]:
         """Returns which phones may be asked: every so many from this number on."""
         if self._settings.sampling == "cyclic":
-            return self._attempts % self._cycle, self._cycle
+            return self._rounds % self._cycle, self._cycle
         return 0, 1
 
     def _interval(self, available: float) -> float:
@@ -405,15 +411,17 @@ class Fleet:
         ]
         return np.reshape(here, (3, 24)).mean(axis=0) * self._phones / len(sample)
 
-    def _available_now(self) -> float:
-        """Returns how many phones may train now, but for those that were asked not long ago."""
-        available = self._hourly[int(self._now % DAY // HOUR)]
+    def _available(self) -> tuple[float, float]:
+        """Returns how many phones may train at a mean hour, and now."""
+        return float(self._hourly.mean()), float(self._hourly[int(self._now % DAY // HOUR)])
+
+    def _free(self) -> float:
+        """Returns the share of the phones that were not asked within the reuse interval."""
         if not self._settings.reuse_hours:
-            return float(available)
+            return 1.0
         while self._recently and self._recently[0][0] + self._settings.reuse_hours * HOUR < self._now:
             self._recently.popleft()
-        resting = sum(count for _, count in self._recently) / self._phones
-        return float(available * max(0.0, 1 - resting))
+        return max(0.0, 1 - sum(count for _, count in self._recently) / self._phones)
 
     def _check(self, sample: np.ndarray) -> None:
         """Raises UserError, naming the settings, if no round could ever succeed."""
@@ -444,11 +452,11 @@ class Fleet:
         awake = self._hourly.max()
         if settings.sampling in ("cyclic", "random_check_in"):
             awake /= self._cycle
-        # What may check in until the selection ends.
-        awake *= min(1.0, 60 * settings.selection_minutes / self._interval(awake))
-        if settings.sampling == "poisson":
-            awake *= self._coin
-        if awake < (wanted if settings.sampling != "poisson" else self._least):
+        if settings.sampling in ("check_in", "uniform", "cyclic"):
+            # Of which so many check in until the selection ends.
+            interval = self._interval(awake * self._hourly.mean() / self._hourly.max())
+            awake *= min(1.0, 60 * settings.selection_minutes / interval)
+        if awake < wanted and settings.sampling != "poisson":
             raise UserError(
                 f"{asks} asks for {wanted:,} phones a round, and of the population's "
                 f"{self._phones:,} about {awake:,.0f} may check in at the best hour; lower "

@@ -130,17 +130,17 @@ def draw(rounds: Sequence[FleetRound], title: str) -> bytes:
     """
     starts = np.array([r.virtual_start for r in rounds])
     seconds = np.array([r.virtual_seconds for r in rounds])
-    selected = np.maximum(1, [r.selected for r in rounds])
     figure, axes = plt.subplots(4, 1, figsize=(11, 10), sharex=True, layout="constrained")
     days = starts % _WEEK / DAY
     axes[0].plot(days, seconds / 60, ".", markersize=2)
     axes[0].set(title=title, ylabel="minutes a round", ylim=(0, None))
-    for name in ("dropped", "late"):
-        lost = np.array([getattr(r, name) for r in rounds]) / selected
-        axes[1].plot(days, 100 * lost, ".", markersize=2, label=name)
-    axes[1].set(ylabel="% of phones asked", ylim=(0, None))
-    axes[1].legend(markerscale=5)
     hours, by_hour = _per_hour(rounds, _WEEK)
+    _, asked = _per_hour(rounds, _WEEK, [r.selected for r in rounds])
+    for name, label in (("dropped", "dropped out"), ("late", "late")):
+        _, lost = _per_hour(rounds, _WEEK, [getattr(r, name) for r in rounds])
+        axes[1].step(hours / 24, 100 * lost / np.maximum(asked, 1e-9), where="post", label=label)
+    axes[1].set(ylabel="% of phones asked", ylim=(0, None))
+    axes[1].legend()
     axes[2].step(hours / 24, by_hour, where="post")
     axes[2].set(ylabel="rounds an hour", ylim=(0, None))
     axes[3].plot(starts / DAY % 7, [r.phones_seen for r in rounds], ".", markersize=2)
@@ -154,15 +154,20 @@ def draw(rounds: Sequence[FleetRound], title: str) -> bytes:
         return buffer.getvalue()
 
 
-def _per_hour(rounds: Sequence[FleetRound], period: float = DAY) -> tuple[np.ndarray, np.ndarray]:
-    """Returns hours of the period (a day, a week) and the mean number of rounds that end in each.
+def _per_hour(
+    rounds: Sequence[FleetRound],
+    period: float = DAY,
+    values: Sequence[float] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns hours of the period (a day, a week) and how much of `values` an hour has in the mean.
 
-    Only hours that passed at least once; none before an hour has.
+    A round counts, with its value or by default as one, where it ends. Only hours that passed at
+    least once; none before an hour has.
     """
     ends = np.array([r.virtual_start + r.virtual_seconds for r in rounds])
     passed = int(ends[-1] // HOUR)
     hours = int(period // HOUR)
-    ended = np.bincount((ends // HOUR).astype(np.int64), minlength=passed)[:passed]
+    ended = np.bincount((ends // HOUR).astype(np.int64), values, minlength=passed)[:passed]
     at = np.arange(passed) % hours
     times = np.bincount(at, minlength=hours)
     seen = np.flatnonzero(times)

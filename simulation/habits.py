@@ -10,10 +10,10 @@ kinds of window, in the phone's local time: on most nights from bedtime to wakin
 a while at a desk.
 
 - Bedtime and waking are normal, fitted to the bundled chat: who types is not asleep. With activity
-  the messages in an hour of the day (UTC - 6 h, the middle of the United States) by those of the
-  evening's busiest hours, `NIGHT` is the least-squares fit of the chance of being asleep to
-  1 - activity, to 0.13 at every hour (`tests/simulation/test_habits.py`). "Waking" is when people
-  begin to chat, hours after they get up.
+  the messages in an hour of the day (UTC - 6 h, the middle of the United States) by the mean of the
+  six busiest hours, `NIGHT` is the least-squares fit of the chance of being asleep to 1 - activity
+  (`tests/simulation/test_habits.py`). "Waking" is when people begin to chat, hours after they get
+  up.
 - How often a phone is charged at night, and at a desk by day, differs between phones. The means
   (`simulation.config.Habits`) are chosen, not fitted: a fleet in the time zones of the United
   States then has four times as many phones available at its best hour as at its worst, as Bonawitz
@@ -74,7 +74,7 @@ class Night:
     wake_deviation: float
 
 
-NIGHT = Night(bed=23.6, bed_deviation=1.6, wake=34.7, wake_deviation=3.7)
+NIGHT = Night(bed=23.8, bed_deviation=1.4, wake=34.3, wake_deviation=3.2)
 
 
 class Phones:
@@ -104,25 +104,24 @@ class Phones:
         later = np.sqrt(1 - _BETWEEN) * _normal(self._uniform(_LATER, phones, day))
         bed, wake = self._night(phones, later)
         charged = self._uniform(_CHARGED, phones, day) < self._share(phones, "nights")
+        wake = np.minimum(wake, _DAY_BEGINS + 24)
         until = np.where(charged & (bed <= hour) & (hour < wake), wake, -np.inf)
-        begin = _DAY_BEGINS + 24 * self._uniform(_BEGIN, phones, day)
-        end = begin - self._habits.desk_hours * np.log1p(-self._uniform(_LENGTH, phones, day))
-        at_desk = self._uniform(_AT_DESK, phones, day) < self._share(phones, "days")
-        until = np.where(at_desk & (begin <= hour) & (hour < end), np.maximum(until, end), until)
-        until = np.minimum(until, _DAY_BEGINS + 24)
+        for of_day, ago in ((day, 0), (day - 1, 24)):
+            begin, end = self._at_desk(phones, of_day)
+            here = (begin <= hour + ago) & (hour + ago < end)
+            until = np.where(here, np.maximum(until, end - ago), until)
         return times + HOUR * (until - hour)
 
     def rates(self, phones: np.ndarray) -> np.ndarray:
         """Returns the share of the time for which each phone is available over many days.
 
-        Exact but for the afternoon's end of a day, which cuts a few windows.
+        Exact but for the day's end, which cuts a few nights.
         """
         bed, wake = self._night(phones, 0.0)
         nights = self._share(phones, "nights") * np.clip(wake - bed, 0, 24) / 24
-        # The mean of an exponential length that the day's end cuts, begun at a uniform hour.
+        # The mean of an exponential length that 24 hours cut.
         mean = self._habits.desk_hours / 24
-        at_desk = mean * (1 - mean * -np.expm1(-1 / mean))
-        days = self._share(phones, "days") * at_desk
+        days = self._share(phones, "days") * mean * -np.expm1(-1 / mean)
         return nights + days - nights * days
 
     def seconds_per_sentence(self, phones: np.ndarray) -> np.ndarray:
@@ -147,6 +146,14 @@ class Phones:
         bed = np.sqrt(_BETWEEN) * _normal(self._uniform(_BED, phones)) + later
         wake = _normal(self._uniform(_WAKE, phones))
         return NIGHT.bed + NIGHT.bed_deviation * bed, NIGHT.wake + NIGHT.wake_deviation * wake
+
+    def _at_desk(self, phones: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns begin and end of the while at a desk, in hours; both -inf without one."""
+        begin = _DAY_BEGINS + 24 * self._uniform(_BEGIN, phones, day)
+        hours = -self._habits.desk_hours * np.log1p(-self._uniform(_LENGTH, phones, day))
+        there = self._uniform(_AT_DESK, phones, day) < self._share(phones, "days")
+        begin = np.where(there, begin, -np.inf)
+        return begin, begin + np.minimum(hours, 24)
 
     def _share(self, phones: np.ndarray, name: str) -> np.ndarray:
         """Returns each phone's own chance of a charged night, or of a while at a desk by day.

@@ -160,7 +160,8 @@ def test_phones_are_available_when_asked_and_those_who_report_until_they_are_don
         return done, drops
 
     of._work = spied
-    for each in run(of, 40):
+    for _ in range(40):
+        each = of.next_round()
         now, phones, done, drops = asked[-1]
         at = np.full(len(phones), now)
         until = of._traits.available_until(phones, at)
@@ -195,12 +196,20 @@ def test_a_phone_that_was_asked_is_left_alone():
 
 def test_pace_steering_fills_a_round_in_the_time_it_means_to():
     of = make(40, 200_000, pace_minutes=3.0, deadline_minutes=5.0, minimum_reports=20, habits=HABITS)
-    now = []
+    seconds = []
     ask = of._ask
-    of._ask = lambda phones: (now.append(of._now), ask(phones))
-    rounds = run(of, 300)
-    selecting = [at - r.virtual_start for at, r in zip(now, rounds, strict=True)]
-    assert np.mean(selecting) == pytest.approx(3 * 60, rel=0.1)
+
+    def spied(phones):
+        # In an hour with more phones than the mean it takes less.
+        at_mean_hour, now = of._available()
+        seconds.append((of._now - began) * now / at_mean_hour)
+        ask(phones)
+
+    of._ask = spied
+    for _ in range(300):
+        began = of._now
+        of.next_round()
+    assert np.mean(seconds) == pytest.approx(3 * 60, rel=0.1)
 
 
 def test_a_small_fleet_waits_for_its_phones():
@@ -222,26 +231,26 @@ def test_more_dropouts_more_loss():
 
 
 def test_a_day_has_a_wave():
-    """More phones at night; the same pace, so a round of a small fleet takes longer by day."""
-    of = make(60, 1500, minimum_reports=10, deadline_minutes=5.0, habits=HABITS)
+    """More phones at night, so a round fills faster (Bonawitz et al. 2019, section 9)."""
+    of = make(60, 100_000, minimum_reports=10, deadline_minutes=5.0, habits=HABITS)
     rounds = run(of, 800)
     hours = np.array([r.virtual_start / HOUR % 24 for r in rounds])
     seconds = np.array([r.virtual_seconds for r in rounds])
     night, day = seconds[(6 <= hours) & (hours < 12)], seconds[(18 <= hours) & (hours < 24)]
-    assert np.mean(day) > 1.3 * np.mean(night)
+    assert np.mean(day) > 1.5 * np.mean(night)
 
 
 # --- sampling ------------------------------------------------------------------------------------
 
 
 def bias(sampling, **more):
-    of = make(20, 3000, **REAL | {"sampling": sampling} | more)
+    of = make(20, 3000, **REAL | {"sampling": sampling, "reuse_hours": 0.0} | more)
     return run(of, 600)[-1]
 
 
 def test_who_is_often_awake_takes_part_more_often_unless_turned_away():
     first, fair = bias("check_in"), bias("uniform")
-    assert first.availability_bias > 1.2
+    assert first.availability_bias > 1.08
     assert abs(fair.availability_bias - 1) < 0.4 * (first.availability_bias - 1)
     assert fair.gini < first.gini
 
