@@ -76,11 +76,12 @@ def prepare(
     `messages` come from `corpora`; their order matters only where times are equal or missing.
     `source` names them in the file's description and in errors. `seed` decides who is in which
     split and under which number; `fractions` are the parts of the users for train, validation and
-    test, each of which gets one user at least. With `phones` the training users are multiplied to so
-    many virtual phones (`voices`). `progress` is called every few thousand messages with the number
-    read so far, and `on_voices` with the number of virtual phones; if stopped among those, the next
-    call with the same arguments goes on with them. An existing `output` is replaced only if `overwrite` is set and it
-    is a population file (or empty): a slip must not cost a user the messages themselves.
+    test, each of which gets one user at least. With `phones` the training users are multiplied to
+    so many virtual phones (`voices`). `progress` is called every few thousand messages with the
+    number read so far, and `on_voices` with the number of virtual phones; if stopped among those,
+    the next call with the same arguments goes on with them. An existing `output` is replaced only
+    if `overwrite` is set and it is a population file (or empty): a slip must not cost a user the
+    messages themselves.
 
     Raises `UserError` if the messages or an argument cannot be used, `RunFailure` if the disk
     cannot take the result. Either way, and if interrupted, `output` is left as it was.

@@ -169,7 +169,9 @@ def sentences(described: dict[str, Any]) -> list[str]:
         lines.append(
             f"the {train['phones']:,} training phones are voices of {train['users']:,} real users"
         )
-    read = [s["phones_read"] for s in described["splits"].values() if s["phones_read"] < s["phones"]]
+    read = [
+        s["phones_read"] for s in described["splits"].values() if s["phones_read"] < s["phones"]
+    ]
     if read:
         lines.append(f"figures per phone: of {read[0]:,} phones drawn of a split")
     if differ["divergence"] is not None:

@@ -89,9 +89,7 @@ def add(path: pathlib.Path, description: dict, progress: Callable[[int], None] |
     return sentences
 
 
-def _draw(
-    seed: int, first: int, end: int, lengths: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _draw(seed: int, first: int, end: int, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns user (from 0) and number of sentences of phones `first` to `end` - 1.
 
     Every so many phones as there are users, each user has one, in an order of its own.
@@ -101,7 +99,9 @@ def _draw(
     of = np.concatenate(
         [np.random.default_rng([seed, _USERS, b]).permutation(users) for b in blocks]
     )
-    share = np.concatenate([np.random.default_rng([seed, _SHARES, b]).random(users) for b in blocks])
+    share = np.concatenate(
+        [np.random.default_rng([seed, _SHARES, b]).random(users) for b in blocks]
+    )
     inside = slice(first - blocks[0] * users, end - blocks[0] * users)
     of, share = of[inside], _LEAST + (1 - _LEAST) * share[inside]
     return of, np.ceil(share * lengths[of]).astype(np.int64)

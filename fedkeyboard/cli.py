@@ -130,7 +130,7 @@ def stats(
     sample: Annotated[int, typer.Option(min=1, help="Read at most so many phones a split.")] = 2000,
     as_json: AsJson = False,
 ) -> None:
-    """Describe a population: phones, sentences, words, what a vocabulary misses, how users differ."""
+    """Describe a population: words per phone, what a vocabulary misses, how users differ."""
     from data import statistics
     from data.population import Population
     from simulation import progress

@@ -1,7 +1,7 @@
 """What text phones bring to a round.
 
-It is drawn from the experiment's seed, the number of the round and the phone alone, so a resumed run
-trains on the same sentences in the same order as an unbroken one.
+It is drawn from the experiment's seed, the number of the round and the phone alone, so a resumed
+run trains on the same sentences in the same order as an unbroken one.
 """
 
 import dataclasses

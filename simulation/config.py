@@ -291,7 +291,9 @@ def _explain(error: dict[str, Any]) -> str:
         section: Any = Config
         for part in error["loc"][:-1]:
             section = section.model_fields[part].annotation
-            section = next(iter(typing.get_args(section)), section)  # Of a section that may be None.
+            section = next(
+                iter(typing.get_args(section)), section
+            )  # Of a section that may be None.
         return f"{key}: no such setting; there are {', '.join(section.model_fields)}"
     if error["type"] == "missing":
         return f"{key}: missing; it has no default"

@@ -158,9 +158,7 @@ def open_population(config: configs.Config, console: Console) -> Population:
     return Population.open(path)
 
 
-def _train(
-    run: runs.Run, population: Population, of_run: fleet.Fleet, console: Console
-) -> None:
+def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: Console) -> None:
     """Trains, evaluates on unseen users, and writes metrics and report."""
     progress.say(console, f"run         {run.path}")
     # What a finished run says of itself no longer holds once it trains on.

@@ -48,6 +48,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from data.population import Population
 from fedkeyboard import model
@@ -58,7 +59,9 @@ from simulation.habits import DAY, HOUR, Phones
 _SHORTEST_INTERVAL = 15 * 60.0  # Of Android's JobScheduler, seconds.
 _SAMPLE = 4096  # Phones by which a server knows its fleet.
 _MOST_CANDIDATES = 1 << 16  # Drawn at once.
+_FEW = 16  # Of a set with fewer of the fleet's phones than one in so many, all are listed.
 _GIVE_UP = 1000  # Attempts in a row.
+_HOPELESS = 1e-3  # The chance of an attempt below which settings are refused.
 _STREAM = 3  # Of random numbers; `simulation.cohorts` has others under the same seed.
 
 
@@ -104,9 +107,7 @@ def of(config: configs.Config, population: Population) -> "Fleet":
       UserError: If no round could ever succeed.
     """
     phones = population.phones("train")
-    sizes = model.Sizes(
-        vocabulary=config.tokenizer.vocabulary_size, **config.model.model_dump()
-    )
+    sizes = model.Sizes(vocabulary=config.tokenizer.vocabulary_size, **config.model.model_dump())
 
     def sentences(numbers: np.ndarray) -> np.ndarray:
         counts = population.sentence_counts(phones[0] + numbers)
@@ -263,9 +264,7 @@ class Fleet:
         self._now = min(now, ends)
         return accepted, checked_in
 
-    def _select_those_of_the_round(
-        self, generator: np.random.Generator
-    ) -> tuple[np.ndarray, int]:
+    def _select_those_of_the_round(self, generator: np.random.Generator) -> tuple[np.ndarray, int]:
         """Selects by `random_check_in`: those who drew this attempt come at a time within it."""
         window, slot = divmod(self._attempts, self._cycle)
         if slot == 0:
@@ -273,7 +272,10 @@ class Fleet:
         # How many of those left in the window come now, when each has drawn one of its rounds.
         left = self._phones - self._drawn
         count = generator.binomial(left, 1 / (self._cycle - slot))
-        came = self._some(generator, count, lambda phones: self._drew[phones] != window + 1)
+        if left > self._phones // _FEW:
+            came = self._some(generator, count, lambda phones: self._drew[phones] != window + 1)
+        else:  # Too few to be met by chance.
+            came = generator.choice(np.flatnonzero(self._drew != window + 1), count, replace=False)
         self._drew[came] = window + 1
         self._drawn += len(came)
         seconds = 0.0 if self._traits is None else 60 * self._settings.selection_minutes
@@ -419,7 +421,9 @@ class Fleet:
         """Returns the share of the phones that were not asked within the reuse interval."""
         if not self._settings.reuse_hours:
             return 1.0
-        while self._recently and self._recently[0][0] + self._settings.reuse_hours * HOUR < self._now:
+        while (
+            self._recently and self._recently[0][0] + self._settings.reuse_hours * HOUR < self._now
+        ):
             self._recently.popleft()
         return max(0.0, 1 - sum(count for _, count in self._recently) / self._phones)
 
@@ -436,12 +440,20 @@ class Fleet:
                 f"{asks} asks for {wanted:,} phones a round, and the population has "
                 f"{self._phones:,} training phones; lower rounds.cohort"
             )
-        if settings.sampling in ("cyclic", "random_check_in") and wanted * self._cycle > self._phones:
+        if (
+            settings.sampling in ("cyclic", "random_check_in")
+            and wanted * self._cycle > self._phones
+        ):
             raise UserError(
                 f"fleet.cycle = {self._cycle} leaves {self._phones // self._cycle:,} of "
                 f"{self._phones:,} phones a round, and {asks} asks for {wanted:,}; use at most "
                 f"{self._phones // wanted}"
             )
+        self._check_awake(sample)
+        self._check_reports(sample)
+
+    def _check_awake(self, sample: np.ndarray) -> None:
+        settings = self._settings
         if self._traits is None:
             return
         if not np.any(self._traits.memory_gb(sample) >= settings.minimum_memory_gb):
@@ -456,28 +468,35 @@ class Fleet:
             # Of which so many check in until the selection ends.
             interval = self._interval(awake * self._hourly.mean() / self._hourly.max())
             awake *= min(1.0, 60 * settings.selection_minutes / interval)
-        if awake < wanted and settings.sampling != "poisson":
+        if awake < self._goal and settings.sampling != "poisson":
             raise UserError(
-                f"{asks} asks for {wanted:,} phones a round, and of the population's "
-                f"{self._phones:,} about {awake:,.0f} may check in at the best hour; lower "
-                "rounds.cohort, or give more phones (population.phones)"
+                f"rounds.cohort = {self._goal:,} is the report goal, and of the population's "
+                f"{self._phones:,} training phones about {awake:,.0f} may check in for a round at "
+                "the best hour; lower it, or give more phones (population.phones)"
             )
-        if settings.deadline_minutes is None:
+
+    def _check_reports(self, sample: np.ndarray) -> None:
+        settings, in_time, allowed = self._settings, 1.0, ""
+        if settings.deadline_minutes is not None:
+            seconds = 60 * settings.deadline_minutes
+            fastest = self._seconds(sample, 1).min()
+            if fastest > seconds:
+                raise UserError(
+                    f"fleet.deadline_minutes = {settings.deadline_minutes:g}: the fastest phone "
+                    f"needs {fastest / 60:.2g} minutes to download the model, train on one "
+                    "sentence and upload; raise it"
+                )
+            in_time = np.mean(self._seconds(sample, self._sentences(sample)) <= seconds)
+            allowed = f" within fleet.deadline_minutes = {settings.deadline_minutes:g}"
+        if settings.sampling in ("poisson", "random_check_in"):
             return
-        seconds = self._seconds(sample, 1)
-        if seconds.min() > 60 * settings.deadline_minutes:
+        chance = special.bdtrc(self._least - 1, self._wanted, in_time * (1 - settings.dropout))
+        if chance < _HOPELESS:
             raise UserError(
-                f"fleet.deadline_minutes = {settings.deadline_minutes:g}: the fastest phone needs "
-                f"{seconds.min() / 60:.2g} minutes to download the model, train on one sentence "
-                "and upload; raise it"
-            )
-        in_time = np.mean(self._seconds(sample, self._sentences(sample)) <= 60 * settings.deadline_minutes)
-        expected = wanted * in_time * (1 - settings.dropout)
-        if expected < self._least / 2:
-            raise UserError(
-                f"fleet.deadline_minutes = {settings.deadline_minutes:g}: {in_time:.0%} of the "
-                f"phones could report in time, about {expected:.0f} of {wanted:,} asked, and a "
-                f"round needs {self._least:,}; raise it, or lower fleet.minimum_reports"
+                f"of {self._wanted:,} phones asked about "
+                f"{self._wanted * in_time * (1 - settings.dropout):.0f} would report{allowed} with "
+                f"fleet.dropout = {settings.dropout:g}, and a round needs {self._least:,}; lower "
+                "fleet.minimum_reports, or raise fleet.over_selection or the deadline"
             )
 
 
@@ -491,8 +510,8 @@ def gini(participation: np.ndarray) -> float:
     phones, total = int(participation.sum()), int(times @ participation)
     if not total:
         return 0.0
-    # Of values in ascending order x_1 ... x_n: sum (2i - n - 1) x_i / (n sum x); equal values, whose
-    # ranks i follow each other, are summed at once.
+    # Of values in ascending order x_1 ... x_n: sum (2i - n - 1) x_i / (n sum x); equal values,
+    # whose ranks i follow each other, are summed at once.
     below = np.cumsum(participation) - participation
     ranks = participation * (2.0 * below + participation - phones)
     return float(times @ ranks / (phones * total))

@@ -4,10 +4,10 @@ Nothing is stored for a phone. Its traits, and what it does on a day, are hashes
 drawn, phone, day), so ten million phones take no memory, and a phone does the same whenever it is
 asked.
 
-**When.** A phone may train while it is idle, charging and on an unmetered network (Hard et al. 2018,
-arXiv 1811.03604, section 4; Bonawitz et al. 2019, arXiv 1902.01046, section 3). Here these are two
-kinds of window, in the phone's local time: on most nights from bedtime to waking, and on most days
-a while at a desk.
+**When.** A phone may train while it is idle, charging and on an unmetered network (Hard et al.
+2018, arXiv 1811.03604, section 4; Bonawitz et al. 2019, arXiv 1902.01046, section 3). Here these
+are two kinds of window, in the phone's local time: on most nights from bedtime to waking, and on
+most days a while at a desk.
 
 - Bedtime and waking are normal, fitted to the bundled chat: who types is not asleep. With activity
   the messages in an hour of the day (UTC - 6 h, the middle of the United States) by the mean of the
@@ -21,8 +21,8 @@ a while at a desk.
 
 **What.** Training speed and bandwidth are long-tailed: log-normal, with a median and the ratio of
 the 84th percentile to it. That ratio is a choice: FedScale (Lai et al. 2022, arXiv 2105.11367),
-which takes computation from AI Benchmark and bandwidth from MobiPerf, shows both to spread over more
-than an order of magnitude. The median speed is a choice too: a sentence of 10 words takes 0.2 GFLOP
+which takes computation from AI Benchmark and bandwidth from MobiPerf, shows both to spread over
+more than an order of magnitude. The median speed is a choice too: a sentence of 10 words takes 0.2 GFLOP
 with Gboard's model, which is 100 ms at 2 GFLOP/s. So are the shares of memory sizes.
 """
 

@@ -51,9 +51,7 @@ def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], No
             gc.unfreeze()
 
 
-async def _train(
-    run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]
-) -> None:
+async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]) -> None:
     settings = run.config.rounds
     process = _process(run)
     state = await tff.program.materialize_value(process.initialize())

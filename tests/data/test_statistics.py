@@ -27,7 +27,9 @@ def test_figures_are_those_of_the_text(opened):
         assert of["words"]["mean"] == pytest.approx(np.mean(counts))
         assert of["words"]["p50"] == np.median(counts)
         at_least = of["histogram"]["at_least"]
-        assert of["histogram"]["phones"] == np.histogram(counts, [0, *at_least[1:], 10**9])[0].tolist()
+        assert (
+            of["histogram"]["phones"] == np.histogram(counts, [0, *at_least[1:], 10**9])[0].tolist()
+        )
     totals = [of["words"]["mean"] * of["phones"] for of in described["splits"].values()]
     assert described["text_words"] == pytest.approx(sum(totals))
 

@@ -36,7 +36,9 @@ def run(of, rounds):
 
 def same(one, other):
     return all(
-        np.array_equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)
+        np.array_equal(a, b)
+        for x, y in zip(one, other, strict=True)
+        for a, b in zip(x, y, strict=True)
     )
 
 
@@ -195,7 +197,9 @@ def test_a_phone_that_was_asked_is_left_alone():
 
 
 def test_pace_steering_fills_a_round_in_the_time_it_means_to():
-    of = make(40, 200_000, pace_minutes=3.0, deadline_minutes=5.0, minimum_reports=20, habits=HABITS)
+    of = make(
+        40, 200_000, pace_minutes=3.0, deadline_minutes=5.0, minimum_reports=20, habits=HABITS
+    )
     seconds = []
     ask = of._ask
 
@@ -236,7 +240,7 @@ def test_a_day_has_a_wave():
     rounds = run(of, 800)
     hours = np.array([r.virtual_start / HOUR % 24 for r in rounds])
     seconds = np.array([r.virtual_seconds for r in rounds])
-    night, day = seconds[(6 <= hours) & (hours < 12)], seconds[(18 <= hours) & (hours < 24)]
+    night, day = seconds[(hours >= 6) & (hours < 12)], seconds[(hours >= 18) & (hours < 24)]
     assert np.mean(day) > 1.5 * np.mean(night)
 
 
@@ -289,6 +293,15 @@ def test_random_check_in_is_once_a_window(habits):
         assert np.all(of._drew == of._attempts // 10)
 
 
+def test_random_check_in_finds_the_last_phones_of_a_large_fleet():
+    of = make(100, 200_000, sampling="random_check_in", cycle=40)
+    for slot in range(40):
+        phones, _ = of._select(np.random.default_rng(slot))
+        of._attempts += 1
+        assert len(phones) == 100
+    assert of._drawn == 200_000 and np.all(of._drew == 1)
+
+
 def test_random_check_in_draws_each_round_as_often():
     slots = collections.Counter()
     for seed in range(300):
@@ -321,8 +334,9 @@ def test_random_check_in_draws_each_round_as_often():
         ),
         (
             {"deadline_minutes": 0.1, "habits": HABITS},
-            ["deadline_minutes = 0.1", "in time", "minimum_reports"],
+            ["deadline_minutes = 0.1", "fleet.minimum_reports"],
         ),
+        ({"dropout": 0.5}, ["about 10 would report", "fleet.dropout = 0.5", "over_selection"]),
     ],
 )
 def test_impossible_settings_are_named_before_the_first_round(of, parts):
@@ -348,7 +362,9 @@ def test_the_published_settings_on_a_real_population(tiny_population):
     with Population.open(tiny_population) as population:
         of = fleet.of(loaded, population)
         phones = np.arange(len(population.phones("train")))
-        expected = [min(7, len(population.sentences(phone))) for phone in population.phones("train")]
+        expected = [
+            min(7, len(population.sentences(phone))) for phone in population.phones("train")
+        ]
         np.testing.assert_array_equal(of._sentences(phones), expected)
     # Gboard's model with 10,000 entries: 4 * (960,000 + 2 * 96 * 2010 + 2010 + 64,320 + 10,000).
     assert of._model_bytes == 5_689_000

@@ -79,7 +79,7 @@ def test_until_is_when_it_ends(phones):
     after = phones.available_until(MANY[here], until[here] + 1)
     assert np.mean(after > until[here] + 1) < 0.2
     # And a while is some hours, never more than a day.
-    assert 0 < np.min((until - times)[here]) and np.max((until - times)[here]) < DAY
+    assert np.min((until - times)[here]) > 0 and np.max((until - times)[here]) < DAY
 
 
 def test_rates_are_the_time_that_phones_are_available(phones):
