@@ -22,8 +22,8 @@ most days a while at a desk.
 **What.** Training speed and bandwidth are long-tailed: log-normal, with a median and the ratio of
 the 84th percentile to it. That ratio is a choice: FedScale (Lai et al. 2022, arXiv 2105.11367),
 which takes computation from AI Benchmark and bandwidth from MobiPerf, shows both to spread over
-more than an order of magnitude. The median speed is a choice too: a sentence of 10 words takes 0.2 GFLOP
-with Gboard's model, which is 100 ms at 2 GFLOP/s. So are the shares of memory sizes.
+more than an order of magnitude. The median speed is a choice too: a sentence of 10 words takes
+0.1 GFLOP with Gboard's model, which is 100 ms at 1 GFLOP/s. So are the shares of memory sizes.
 """
 
 import dataclasses
