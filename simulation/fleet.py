@@ -51,7 +51,6 @@ import numpy as np
 from scipy import special
 
 from data.population import Population
-from fedkeyboard import model
 from fedkeyboard.errors import RunFailure, UserError
 from simulation import config as configs
 from simulation.habits import DAY, HOUR, Phones
@@ -99,6 +98,11 @@ class FleetRound(NamedTuple):
     gini: float
     availability_bias: float
 
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Returns the fields that a table has: who reported stays with the fleet."""
+        return tuple(name for name in cls._fields if name != "reported")
+
 
 def of(config: configs.Config, population: Population) -> "Fleet":
     """Returns the fleet of an experiment.
@@ -106,6 +110,10 @@ def of(config: configs.Config, population: Population) -> "Fleet":
     Raises:
       UserError: If no round could ever succeed.
     """
+    from fedkeyboard import (
+        model,
+    )  # And with it TensorFlow, which what shows progress can do without.
+
     phones = population.phones("train")
     sizes = model.Sizes(vocabulary=config.tokenizer.vocabulary_size, **config.model.model_dump())
 

@@ -117,7 +117,7 @@ def read_rounds(path: files.PathLike) -> list[FleetRound]:
         return [
             FleetRound(
                 reported=np.zeros(int(line["phones"]), np.int64),
-                **{k: kinds[k](line[k]) for k in FleetRound._fields if k != "reported"},
+                **{name: kinds[name](line[name]) for name in FleetRound.columns()},
             )
             for line in csv.DictReader(file)
         ]

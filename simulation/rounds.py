@@ -5,6 +5,7 @@ import pathlib
 from typing import NamedTuple
 
 from fedkeyboard import files
+from simulation.fleet import FleetRound
 
 
 class Round(NamedTuple):
@@ -22,18 +23,6 @@ class Round(NamedTuple):
       validation_top1_recall: On a fixed sample of validation users, after the round.
       validation_top3_recall: The same.
       validation_perplexity: The same.
-      virtual_start: This and what follows: of the fleet (`simulation.fleet.FleetRound`).
-      virtual_seconds: The same.
-      checked_in: The same.
-      selected: The same.
-      late: The same.
-      dropped: The same.
-      abandoned: The same.
-      bytes_down: The same.
-      bytes_up: The same.
-      phones_seen: The same.
-      gini: The same.
-      availability_bias: The same.
     """
 
     round: int
@@ -47,18 +36,10 @@ class Round(NamedTuple):
     validation_top1_recall: float | None
     validation_top3_recall: float | None
     validation_perplexity: float | None
-    virtual_start: float
-    virtual_seconds: float
-    checked_in: int
-    selected: int
-    late: int
-    dropped: int
-    abandoned: int
-    bytes_down: int
-    bytes_up: int
-    phones_seen: int
-    gini: float
-    availability_bias: float
+
+
+COLUMNS = (*Round._fields, *FleetRound.columns())
+"""Of rounds.csv."""
 
 
 def keep(path: pathlib.Path, last: int) -> None:
@@ -75,4 +56,4 @@ def keep(path: pathlib.Path, last: int) -> None:
         files.replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
-        csv.writer(file).writerows([Round._fields, *rows])
+        csv.writer(file).writerows([COLUMNS, *rows])

@@ -95,9 +95,8 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             validation_top1_recall=validated.get("top1_recall"),
             validation_top3_recall=validated.get("top3_recall"),
             validation_perplexity=validated.get("perplexity"),
-            **{k: v for k, v in of_fleet._asdict().items() if k != "reported"},
         )
-        values = report._asdict()
+        values = report._asdict() | {name: getattr(of_fleet, name) for name in of_fleet.columns()}
         del values["round"]
         await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)
         await tensorboard.release({k: v for k, v in values.items() if v is not None}, number)
