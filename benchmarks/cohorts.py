@@ -66,8 +66,8 @@ def draw(*, quick: bool) -> list[Cohort]:
         phones = population.phones("train")
         counts = {phone: len(reader.rows(phone)) for phone in phones}
         largest = sorted(phones, key=counts.get)[-6:]
-        enough = [phone for phone in reader.cohort(1, len(phones)) if counts[phone] >= BATCH_SIZE]
-        typical = [reader.training_rows(p, 1, 512) for p in reader.cohort(2, 20)]
+        enough = [phone for phone in _drawn(phones, 1, len(phones)) if counts[phone] >= BATCH_SIZE]
+        typical = [reader.training_rows(p, 1, 512) for p in _drawn(phones, 2, 20)]
         drawn = {"typical": typical[::3]}
         if not quick:
             drawn = {
@@ -79,3 +79,8 @@ def draw(*, quick: bool) -> list[Cohort]:
     return [
         Cohort(name, sizes, sorted(rows, key=len, reverse=True)) for name, rows in drawn.items()
     ]
+
+
+def _drawn(phones: range, number: int, size: int) -> list[int]:
+    generator = np.random.default_rng([0, 0, number])
+    return [phones[i] for i in generator.choice(len(phones), size, replace=False)]
