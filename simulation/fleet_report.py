@@ -111,12 +111,12 @@ def write_rounds(path: files.PathLike, rounds: Sequence[FleetRound]) -> None:
 
 
 def read_rounds(path: files.PathLike) -> list[FleetRound]:
-    """Reads the rounds of a run's rounds.csv; who reported is not in it, only how many."""
+    """Reads rounds.csv of a run, or fleet.csv; who reported is not in them, only how many."""
     kinds = FleetRound.__annotations__
     with open(path, newline="", encoding="utf-8") as file:
         return [
             FleetRound(
-                reported=np.zeros(int(line["phones"]), np.int64),
+                reported=np.zeros(int(line["reported"]), np.int64),
                 **{name: kinds[name](line[name]) for name in FleetRound.columns()},
             )
             for line in csv.DictReader(file)

@@ -113,7 +113,7 @@ def write(run: Run, metrics: dict[str, Any]) -> None:
 def _phones(run: Run) -> str:
     record = run.population_record()
     phones, users = record["phones"]["train"], record["users"]["train"]
-    if phones == users:
+    if not record["multiplied"]:
         return f"{phones:,} simulated phones, each with a real user's text"
     return (
         f"{phones:,} virtual phones, which multiply {users:,} real users: each phone has a draw of "

@@ -14,7 +14,7 @@ class Round(NamedTuple):
     Attributes:
       round: Its number, from 1.
       seconds: Wall-clock time.
-      phones: Phones whose report counted.
+      reported: Phones whose report counted.
       sentences: That they trained on.
       targets: That they trained on.
       steps: Batches that they trained on.
@@ -27,7 +27,7 @@ class Round(NamedTuple):
 
     round: int
     seconds: float
-    phones: int
+    reported: int
     sentences: int
     targets: int
     steps: int

@@ -136,6 +136,7 @@ def begin(
         "fingerprint": population.fingerprint,
         "phones": {split: len(population.phones(split)) for split in population.splits},
         "users": {split: len(population.users(split)) for split in population.splits},
+        "multiplied": population.multiplied,
     }
     files.write_text(path / "population.json", json.dumps(record, indent=2) + "\n")
     config.save(path / "config.toml")

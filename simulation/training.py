@@ -86,7 +86,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         report = Round(
             round=number,
             seconds=time.monotonic() - began,
-            phones=len(data),
+            reported=len(data),
             sentences=int(sums["sentences"]),
             targets=int(sums["targets"]),
             steps=int(sums["steps"]),
