@@ -142,8 +142,8 @@ def ensure_chitchat(
     """Returns the population file of the bundled corpus, which it builds if it is not there.
 
     Its name, `chitchat-<8 digits>.sqlite`, follows from the settings and the versions of corpus
-    and format. Two processes that do this at once both build it, and either result is the same; with
-    `phones`, the second is told to wait.
+    and format. Two processes that do this at once both build it, and either result is the same;
+    with `phones`, the second is told to wait.
     """
     corpus = importlib.metadata.version("chitchat-dataset")
     settings = [corpus, VERSION, dataclasses.asdict(cleaning), seed, _FRACTIONS, phones]
