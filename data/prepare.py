@@ -89,8 +89,8 @@ def prepare(
     output = pathlib.Path(output)
     if seed < 0:
         raise UserError(f"seed is {seed}; it must be 0 or more")
-    if phones is not None and phones < 1:
-        raise UserError(f"phones is {phones}; it must be 1 or more")
+    if phones is not None and not 1 <= phones <= 2**31:
+        raise UserError(f"phones is {phones}; it must be 1 or more, and at most {2**31}")
     if len(fractions) != len(SPLITS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise UserError(
             f"fractions are {', '.join(map(str, fractions))}; "

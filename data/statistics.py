@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from data.population import SPLITS, Population
+from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import PERCENTILES, distribution
 from fedkeyboard.tokenizer import UNKNOWN, Tokenizer
 
@@ -45,11 +46,18 @@ def describe(
         return [numbers[i] for i in np.sort(generator.choice(len(numbers), sample, replace=False))]
 
     training = some(population.users("train"))
-    tokenizer = Tokenizer.learn(
-        map(population.sentences, training),
-        vocabulary_size=vocabulary_size,
-        minimum_users=minimum_users,
-    )
+    minimum_users = min(minimum_users, len(training))
+    try:
+        tokenizer = Tokenizer.learn(
+            map(population.sentences, training),
+            vocabulary_size=vocabulary_size,
+            minimum_users=minimum_users,
+        )
+    except UserError as error:
+        raise UserError(
+            f"{population.path}: hardly a word is written by {minimum_users} of the "
+            f"{len(training)} training users read; lower --minimum-users or raise --sample"
+        ) from error
 
     def encoded(number: int) -> list[list[int]]:
         ids = [tokenizer.encode(text) for text in population.sentences(number)]

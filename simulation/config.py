@@ -19,6 +19,7 @@ from fedkeyboard.errors import UserError
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Minutes = Annotated[float, pydantic.Field(gt=0, le=1e5)]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
 
@@ -36,7 +37,7 @@ class Population(_Section):
     file: str | None = None
     minimum_sentences: Count = 5
     maximum_sentences: Count = 500
-    phones: Count | None = None
+    phones: Annotated[int, pydantic.Field(ge=1, le=2**31)] | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_source(self) -> "Population":
@@ -115,7 +116,7 @@ class Habits(_Section):
     milliseconds_per_sentence: Rate = 100.0
     down_mbps: Rate = 20.0
     up_mbps: Rate = 5.0
-    spread: Annotated[float, pydantic.Field(ge=1, allow_inf_nan=False)] = 3.0
+    spread: Annotated[float, pydantic.Field(ge=1, le=100)] = 3.0
 
     @pydantic.field_validator("time_zones")
     @classmethod
@@ -123,6 +124,8 @@ class Habits(_Section):
         for zone in zones:
             if not re.fullmatch(r"[+-]?\d+(\.\d+)?", zone) or not -12 <= float(zone) <= 14:
                 raise ValueError(f"{zone!r} is not a number of hours from UTC, -12 to 14")
+        if len(set(map(float, zones))) < len(zones):
+            raise ValueError("has the same time zone twice")
         if not zones:
             raise ValueError('needs a time zone, such as {"-5" = 1.0}')
         return zones
@@ -133,8 +136,9 @@ class Fleet(_Section):
 
     Attributes:
       sampling: Which of the phones that check in are asked: the first ones (`check_in`), all
-        equally often (`uniform`), each by a coin (`poisson`), or none twice within `cycle` rounds
-        (`cyclic`: groups that take turns; `random_check_in`: each phone draws its round).
+        equally often (`uniform`), each by a coin (`poisson`), groups that take turns, so none twice
+        within `cycle` rounds (`cyclic`), or each once a window of `cycle` attempts, of which it
+        draws one (`random_check_in`).
       over_selection: Phones asked for each report that is wanted.
       minimum_reports: With fewer a round is abandoned; default, the report goal, and 1 where
         chance decides how many come (`poisson`, `random_check_in`).
@@ -152,10 +156,10 @@ class Fleet(_Section):
     over_selection: Annotated[float, pydantic.Field(ge=1, le=10)] = 1.0
     minimum_reports: Count | None = None
     cycle: Count | None = None
-    selection_minutes: Rate = 10.0
-    deadline_minutes: Rate | None = None
-    pace_minutes: Rate = 2.0
-    reuse_hours: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
+    selection_minutes: Minutes = 10.0
+    deadline_minutes: Minutes | None = None
+    pace_minutes: Minutes = 2.0
+    reuse_hours: Annotated[float, pydantic.Field(ge=0, le=1e5)] = 0.0
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
     minimum_memory_gb: Annotated[float, pydantic.Field(ge=0)] = 0.0
     habits: Habits | None = None
@@ -186,7 +190,7 @@ class Runtime(_Section):
 class Config(_Section):
     """An experiment."""
 
-    seed: Annotated[int, pydantic.Field(ge=0)] = 0
+    seed: Annotated[int, pydantic.Field(ge=0, lt=2**63)] = 0
     population: Population
     tokenizer: Tokenizer = Tokenizer()
     model: Model = Model()

@@ -33,16 +33,19 @@ Android's limit. So rounds fill faster by night and slower by day, as theirs do 
   2023, arXiv 2306.08153): two rounds of a phone are at least a cycle apart, as DP-FTRL wants. A
   group whose members are asleep is waited for.
 - `random_check_in`: each phone draws one round of every `cycle` (Balle et al. 2020, arXiv
-  2007.06605, fixed windows), and of those that come the first ones are asked.
+  2007.06605, fixed windows), and of those that come the first ones are asked. A window has `cycle`
+  attempts; the last of one and the first of the next may be the same phone's.
 
-An attempt takes no time that grows with the fleet: check-ins are a Poisson process of all phones,
-thinned by whether each is available at that moment (`habits`). What is kept of a phone is when it
-was last asked and how often it has reported: 6 bytes, and 4 more for `random_check_in`.
+An attempt takes no time that grows with the fleet, but for the last ones in a window of
+`random_check_in`: check-ins are a Poisson process of all phones, thinned by whether each is
+available at that moment (`habits`). What is kept of a phone is when it was last asked and how often it has
+reported: 8 bytes, and 4 more for `random_check_in`.
 
 Without habits the fleet is ideal: all are always available, and nothing takes time.
 """
 
 import collections
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -59,7 +62,8 @@ _SHORTEST_INTERVAL = 15 * 60.0  # Of Android's JobScheduler, seconds.
 _SAMPLE = 4096  # Phones by which a server knows its fleet.
 _MOST_CANDIDATES = 1 << 16  # Drawn at once.
 _FEW = 16  # Of a set with fewer of the fleet's phones than one in so many, all are listed.
-_GIVE_UP = 1000  # Attempts in a row.
+_GIVE_UP = 1000  # Attempts in a row, and no less than
+_GIVE_UP_DAYS = 2  # virtual days, since a phone that is away by day may come by night.
 _HOPELESS = 1e-3  # The chance of an attempt below which settings are refused.
 _STREAM = 3  # Of random numbers; `simulation.cohorts` has others under the same seed.
 
@@ -176,12 +180,12 @@ class Fleet:
         self._asked = np.zeros(phones, np.uint32)
         self._drew = np.zeros(phones if settings.sampling == "random_check_in" else 0, np.uint32)
         self._drawn = 0
-        self._reports = np.zeros(phones, np.uint16)
+        self._reports = np.zeros(phones, np.uint32)
         self._participation = np.array([phones], np.int64)  # Phones by how often they reported.
         self._recently: collections.deque[tuple[float, int]] = collections.deque()
         self._trained, self._trained_rate = 0.0, 0.0
         sample = self._sample()
-        self._hourly = self._available_by_hour(sample)
+        self._hourly, self._most_awake = self._available_by_hour(sample)
         # By default groups, or those who draw a round, are enough at a mean hour.
         enough = self._wanted if self._traits is None else 2 * self._wanted
         self._cycle = settings.cycle or max(1, int(self._hourly.mean() / enough))
@@ -194,11 +198,19 @@ class Fleet:
         """Runs attempts until one succeeds.
 
         Raises:
-          RunFailure: If a thousand in a row are abandoned.
+          RunFailure: If a thousand in a row are abandoned, over two virtual days.
         """
         began = self._now
         checked_in = selected = late = dropped = up = 0
-        for abandoned in range(_GIVE_UP):
+        for abandoned in itertools.count():
+            if abandoned >= _GIVE_UP and (
+                self._traits is None or self._now - began >= _GIVE_UP_DAYS * DAY
+            ):
+                raise RunFailure(
+                    f"{abandoned:,} attempts at a round in a row were abandoned, {selected:,} "
+                    f"phones asked, {dropped:,} of them dropped out and {late:,} were late; lower "
+                    "fleet.minimum_reports or rounds.cohort, or give them more time"
+                )
             generator = np.random.default_rng([self._seed, _STREAM, self._attempts])
             phones, came = self._select(generator)
             self._attempts += 1
@@ -230,21 +242,17 @@ class Fleet:
                     gini=gini(self._participation),
                     availability_bias=self._trained_rate / self._trained / self._rate,
                 )
-        raise RunFailure(
-            f"{_GIVE_UP:,} attempts at a round in a row were abandoned, {selected:,} phones asked, "
-            f"{dropped:,} of them dropped out and {late:,} were late; lower fleet.minimum_reports "
-            "or rounds.cohort, or give them more time"
-        )
 
     # --- selection -------------------------------------------------------------------------------
 
     def _select(self, generator: np.random.Generator) -> tuple[np.ndarray, int]:
         """Returns the phones that are asked, and how many checked in; time goes on till then."""
         if self._settings.sampling == "poisson":
-            asked = self._some(generator, generator.binomial(self._phones, self._coin))
-            asked = asked[self._may_train(asked, np.full(len(asked), self._now))]
             if self._traits is not None:
                 self._now += 60 * self._settings.pace_minutes  # Between one toss and the next.
+            heads = generator.binomial(self._phones, self._coin)
+            asked = generator.choice(self._phones, heads, replace=False)
+            asked = asked[self._may_train(asked, np.full(len(asked), self._now))]
             return asked, len(asked)
         if self._settings.sampling == "random_check_in":
             return self._select_those_of_the_round(generator)
@@ -280,7 +288,7 @@ class Fleet:
         # How many of those left in the window come now, when each has drawn one of its rounds.
         left = self._phones - self._drawn
         count = generator.binomial(left, 1 / (self._cycle - slot))
-        if left > self._phones // _FEW:
+        if left > self._phones // _FEW and count < left // 4:
             came = self._some(generator, count, lambda phones: self._drew[phones] != window + 1)
         else:  # Too few to be met by chance.
             came = generator.choice(np.flatnonzero(self._drew != window + 1), count, replace=False)
@@ -374,8 +382,9 @@ class Fleet:
         counted = in_time
         if self._settings.sampling != "poisson":
             counted = in_time[: self._goal]
+        # A drop-out is silent: the server waits for it until the deadline.
         everyone = len(counted) == (
-            len(done) if self._settings.sampling == "poisson" else self._goal
+            len(done) if self._settings.sampling == "poisson" else min(self._goal, len(done))
         )
         if everyone or not np.isfinite(closes):
             closes = done[counted[-1]] if len(counted) else self._now
@@ -405,13 +414,16 @@ class Fleet:
     def _rates(self, phones: np.ndarray) -> np.ndarray:
         return np.ones(len(phones)) if self._traits is None else self._traits.rates(phones)
 
-    def _available_by_hour(self, sample: np.ndarray) -> np.ndarray:
-        """Returns how many phones may train in each hour of the day (UTC), by three days' mean."""
+    def _available_by_hour(self, sample: np.ndarray) -> tuple[np.ndarray, float]:
+        """Returns how many phones may train in each hour of the day (UTC), and in the best hour.
+
+        By a week's mean, and its one best hour.
+        """
         if self._traits is None:
-            return np.full(24, float(self._phones))
+            return np.full(24, float(self._phones)), float(self._phones)
         strong = sample[self._traits.memory_gb(sample) >= self._settings.minimum_memory_gb]
         # Days of which none is simulated.
-        hours = np.arange(-72, 0) + 0.5
+        hours = np.arange(-7 * 24, 0) + 0.5
         here = [
             np.count_nonzero(
                 self._traits.available_until(strong, np.full(len(strong), hour * HOUR))
@@ -419,7 +431,8 @@ class Fleet:
             )
             for hour in hours
         ]
-        return np.reshape(here, (3, 24)).mean(axis=0) * self._phones / len(sample)
+        of_all = np.reshape(here, (7, 24)) * self._phones / len(sample)
+        return of_all.mean(axis=0), float(of_all.max())
 
     def _available(self) -> tuple[float, float]:
         """Returns how many phones may train at a mean hour, and now."""
@@ -469,18 +482,28 @@ class Fleet:
                 f"fleet.minimum_memory_gb = {settings.minimum_memory_gb:g}: no phone has so much; "
                 "lower it"
             )
-        awake = self._hourly.max()
+        awake = self._most_awake
         if settings.sampling in ("cyclic", "random_check_in"):
             awake /= self._cycle
-        if settings.sampling in ("check_in", "uniform", "cyclic"):
-            # Of which so many check in until the selection ends.
-            interval = self._interval(awake * self._hourly.mean() / self._hourly.max())
-            awake *= min(1.0, 60 * settings.selection_minutes / interval)
-        if awake < self._goal and settings.sampling != "poisson":
+        if settings.sampling in ("check_in", "uniform", "cyclic") and awake < self._goal:
             raise UserError(
                 f"rounds.cohort = {self._goal:,} is the report goal, and of the population's "
-                f"{self._phones:,} training phones about {awake:,.0f} may check in for a round at "
-                "the best hour; lower it, or give more phones (population.phones)"
+                f"{self._phones:,} training phones about {awake:,.0f} are awake for a round at the "
+                "best hour; lower it, or give more phones (population.phones)"
+            )
+        if settings.sampling == "poisson":
+            come = awake * self._coin
+        elif settings.sampling == "random_check_in":
+            come = awake
+        else:
+            interval = self._interval(awake * self._hourly.mean() / self._most_awake)
+            come = awake * min(1.0, 60 * settings.selection_minutes / interval)
+        if special.pdtrc(self._least - 1, come) < _HOPELESS:
+            raise UserError(
+                f"of the population's {self._phones:,} training phones about {come:,.0f} check in "
+                f"within fleet.selection_minutes = {settings.selection_minutes:g} at the best "
+                f"hour, and a round needs {self._least:,}; raise it, or lower "
+                "fleet.minimum_reports"
             )
 
     def _check_reports(self, sample: np.ndarray) -> None:

@@ -115,7 +115,8 @@ class Phones:
     def rates(self, phones: np.ndarray) -> np.ndarray:
         """Returns the share of the time for which each phone is available over many days.
 
-        Exact but for the day's end, which cuts a few nights.
+        But for the day's end, which cuts a few nights, and whiles of two days that overlap: 1% too
+        much with whiles of 4 hours, 3% with 12.
         """
         bed, wake = self._night(phones, 0.0)
         nights = self._share(phones, "nights") * np.clip(wake - bed, 0, 24) / 24

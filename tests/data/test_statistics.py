@@ -75,6 +75,13 @@ def test_heterogeneity_of_known_users():
     assert statistics.heterogeneity([[[1, 2]]], 10, generator)["divergence"] is None
 
 
+def test_few_users(opened, refuses):
+    described = statistics.describe(opened, vocabulary_size=300, sample=1)
+    assert described["vocabulary"]["users"] == 1
+    with refuses(opened.path, "--minimum-users"):
+        statistics.describe(opened, vocabulary_size=300, minimum_users=1000)
+
+
 def test_text_for_a_reader(opened):
     described = statistics.describe(opened, vocabulary_size=300)
     assert all(len(row) == 4 for row in statistics.rows(described))

@@ -161,8 +161,9 @@ def test_two_at_once(few, stopped, refuses):
 
 
 def test_no_phones(few, tmp_path, refuses):
-    with refuses("phones is 0", "1 or more"):
-        build(few, tmp_path / "none.sqlite", phones=0)
+    for phones in (0, -1, 10**20):
+        with refuses(f"phones is {phones}", "1 or more"):
+            build(few, tmp_path / "none.sqlite", phones=phones)
 
 
 def test_a_file_without_its_voices(few, tmp_path, refuses):

@@ -52,6 +52,8 @@ def test_overrides():
         ("fleet.habits.nights=1.5", ["fleet.habits.nights", "less than 1"]),
         ("fleet.habits.time_zones={east = 1.0}", ["fleet.habits.time_zones", "'east'", "UTC"]),
         ("fleet.habits.time_zones={}", ["fleet.habits.time_zones", "needs a time zone"]),
+        ("fleet.habits.time_zones={'0' = 1.0, '+0' = 1.0}", ["time_zones", "twice"]),
+        ("fleet.deadline_minutes=1e8", ["fleet.deadline_minutes", "less than or equal to 100000"]),
         ("fleet.dropout=1", ["fleet.dropout", "less than 1"]),
         ("seed.x=1", ["seed"]),
         ("rounds", ["rounds", "section.key=value"]),
