@@ -38,8 +38,8 @@ Android's limit. So rounds fill faster by night and slower by day, as theirs do 
 
 An attempt takes no time that grows with the fleet, but for the last ones in a window of
 `random_check_in`: check-ins are a Poisson process of all phones, thinned by whether each is
-available at that moment (`habits`). What is kept of a phone is when it was last asked and how often it has
-reported: 8 bytes, and 4 more for `random_check_in`.
+available at that moment (`habits`). What is kept of a phone is when it was last asked and how often
+it has reported: 8 bytes, and 4 more for `random_check_in`.
 
 Without habits the fleet is ideal: all are always available, and nothing takes time.
 """
