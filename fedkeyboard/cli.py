@@ -183,6 +183,8 @@ def fleet(
     from simulation import experiment, fleet_report
 
     out = out or pathlib.Path("runs", f"fleet-{config.stem}")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: not a directory; give another --out")
     simulated = experiment.run_fleet(settings, rounds, population_file=population, console=_ERR)
     figures = fleet_report.figures(simulated)
     fleet_report.write_rounds(out / "fleet.csv", simulated)

@@ -256,6 +256,7 @@ def test_the_fleet_alone_is_the_fleet_of_the_run(run, place, population):
     assert "dropped out" in succeeds(*arguments, "--out", "fleet", cwd=place)
     line = fails(2, *arguments, "--set", "fleet.deadline_minutes=0.001", cwd=place)
     assert "fleet.deadline_minutes" in line
+    assert "another --out" in fails(2, *arguments, "--out", "tiny.toml", cwd=place)
 
 
 def test_statistics_of_a_population(population):
