@@ -39,6 +39,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 RunDirectory = Annotated[
     pathlib.Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/latest.")
 ]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: rounds.count=100."),
+]
+OtherPopulation = Annotated[
+    pathlib.Path | None, typer.Option(help="A population file, instead of the experiment's.")
+]
 Split = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose text.")]
 ANSWERS = ("i am going to", "how are", "what do you")
 LATEST = pathlib.Path("runs/latest")
@@ -163,13 +170,8 @@ def stats(
 def fleet(
     config: Annotated[pathlib.Path, typer.Option(help="The experiment: a TOML file.")],
     rounds: Annotated[int, typer.Option(min=1, help="How many to simulate.")] = 3000,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: rounds.cohort=100."),
-    ] = None,
-    population: Annotated[
-        pathlib.Path | None, typer.Option(help="A population file, instead of the experiment's.")
-    ] = None,
+    set_: Overrides = None,
+    population: OtherPopulation = None,
     out: Annotated[
         pathlib.Path | None,
         typer.Option(help="Directory of fleet.csv and fleet.png; default, runs/fleet-CONFIG."),
@@ -203,13 +205,8 @@ def simulate(
         pathlib.Path | None,
         typer.Option(help="The experiment: a TOML file; with --resume, the run's own."),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: rounds.count=100."),
-    ] = None,
-    population: Annotated[
-        pathlib.Path | None, typer.Option(help="A population file, instead of the experiment's.")
-    ] = None,
+    set_: Overrides = None,
+    population: OtherPopulation = None,
     out: Annotated[
         pathlib.Path | None, typer.Option(help="The run directory; default, a new one in runs/.")
     ] = None,

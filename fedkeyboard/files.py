@@ -4,11 +4,13 @@ A process killed at any moment leaves the old file, or the new one, never half o
 """
 
 import contextlib
+import csv
 import fcntl
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from fedkeyboard.errors import RunFailure
 
@@ -52,6 +54,15 @@ def write_text(path: PathLike, text: str) -> None:
     """Writes `text` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: PathLike, rows: Iterable[Sequence[Any]]) -> None:
+    """Writes rows as CSV, whole or not at all."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows(rows)
 
 
 def write_bytes(path: PathLike, content: bytes) -> None:

@@ -218,14 +218,15 @@ class Fleet:
             if len(phones) < self._least:
                 continue
             self._ask(phones)
-            done, drops = self._work(phones, generator)
+            sentences = self._sentences(phones)
+            done, drops = self._work(phones, sentences, generator)
             reported, missed = self._collect(done, drops)
             selected += len(phones)
             dropped += int(np.count_nonzero(drops))
             late += missed
             up += len(reported) + missed
             if len(reported) >= self._least:
-                self._count(phones[reported])
+                self._count(phones[reported], sentences[reported])
                 self._rounds += 1
                 return FleetRound(
                     reported=phones[reported],
@@ -306,16 +307,14 @@ class Fleet:
         self,
         generator: np.random.Generator,
         count: int,
-        allowed: Callable[[np.ndarray], np.ndarray] | None = None,
+        allowed: Callable[[np.ndarray], np.ndarray],
     ) -> np.ndarray:
         """Draws `count` different phones uniformly, of those allowed."""
         drawn = np.zeros(0, np.int64)
         while len(drawn) < count:
             more = generator.integers(0, self._phones, 64 + 2 * (count - len(drawn)))
             more = more[_first_of_each(more) & ~np.isin(more, drawn)]
-            if allowed is not None:
-                more = more[allowed(more)]
-            drawn = np.concatenate([drawn, more])[:count]
+            drawn = np.concatenate([drawn, more[allowed(more)]])[:count]
         return drawn
 
     def _group(self) -> tuple[int, int]:
@@ -353,17 +352,18 @@ class Fleet:
 
     def _ask(self, phones: np.ndarray) -> None:
         self._asked[phones] = 1 + int(self._now)
-        self._recently.append((self._now, len(phones)))
+        if self._settings.reuse_hours:
+            self._recently.append((self._now, len(phones)))
 
     def _work(
-        self, phones: np.ndarray, generator: np.random.Generator
+        self, phones: np.ndarray, sentences: np.ndarray, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns when each phone would report, and whether it drops out before."""
         fails = generator.random(len(phones)) < self._settings.dropout
         if self._traits is None:
             return np.full(len(phones), self._now), fails
         begin = np.full(len(phones), self._now)
-        done = begin + self._seconds(phones, self._sentences(phones))
+        done = begin + self._seconds(phones, sentences)
         return done, fails | (self._traits.available_until(phones, begin) < done)
 
     def _seconds(self, phones: np.ndarray, sentences: np.ndarray | int) -> np.ndarray:
@@ -391,7 +391,7 @@ class Fleet:
         self._now = float(closes)
         return counted, len(order) - len(counted)
 
-    def _count(self, phones: np.ndarray) -> None:
+    def _count(self, phones: np.ndarray, sentences: np.ndarray) -> None:
         """Notes whose reports counted."""
         before = self._reports[phones].astype(np.int64)
         self._reports[phones] += 1
@@ -400,7 +400,6 @@ class Fleet:
             self._participation = np.pad(self._participation, (0, short))
         np.subtract.at(self._participation, before, 1)
         np.add.at(self._participation, before + 1, 1)
-        sentences = self._sentences(phones)
         self._trained += float(np.sum(sentences))
         self._trained_rate += float(np.sum(sentences * self._rates(phones)))
 

@@ -100,14 +100,11 @@ def rows(of: dict[str, Any]) -> list[tuple[str, str]]:
 
 def write_rounds(path: files.PathLike, rounds: Sequence[FleetRound]) -> None:
     """Writes a row a round; of `reported` the number."""
-    with (
-        files.replacing(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        lines = csv.writer(file)
-        lines.writerow(["round", *FleetRound._fields])
-        for number, of_fleet in enumerate(rounds, 1):
-            lines.writerow([number, *of_fleet._replace(reported=len(of_fleet.reported))])
+    lines = [
+        [number, *of_fleet._replace(reported=len(of_fleet.reported))]
+        for number, of_fleet in enumerate(rounds, 1)
+    ]
+    files.write_csv(path, [["round", *FleetRound._fields], *lines])
 
 
 def read_rounds(path: files.PathLike) -> list[FleetRound]:

@@ -52,8 +52,4 @@ def keep(path: pathlib.Path, last: int) -> None:
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
             rows = [r for r in csv.reader(file) if r and r[0].isdigit() and int(r[0]) <= last]
-    with (
-        files.replacing(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        csv.writer(file).writerows([COLUMNS, *rows])
+    files.write_csv(path, [COLUMNS, *rows])

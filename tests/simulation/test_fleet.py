@@ -156,8 +156,8 @@ def test_phones_are_available_when_asked_and_those_who_report_until_they_are_don
     asked = []
     work = of._work
 
-    def spied(phones, generator):
-        done, drops = work(phones, generator)
+    def spied(phones, sentences, generator):
+        done, drops = work(phones, sentences, generator)
         asked.append((of._now, phones, done, drops))
         return done, drops
 
@@ -378,7 +378,10 @@ def test_a_fleet_that_stalls_says_so(monkeypatch):
     monkeypatch.setattr(fleet, "_GIVE_UP", 20)
     monkeypatch.setattr(fleet, "_GIVE_UP_DAYS", 0)
     of = make(20, habits=HABITS, minimum_reports=20, deadline_minutes=30.0)
-    of._work = lambda phones, generator: (np.full(len(phones), of._now), np.ones(len(phones), bool))
+    of._work = lambda phones, _, generator: (
+        np.full(len(phones), of._now),
+        np.ones(len(phones), bool),
+    )
     with pytest.raises(RunFailure, match="20 attempts at a round in a row were abandoned"):
         of.next_round()
 
