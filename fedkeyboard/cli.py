@@ -259,17 +259,24 @@ def evaluate(
     from simulation import assessment, runs
 
     opened = runs.open_run(run)
-    scorer = None
+    log_probabilities = None
     if artifact is not None:
         from tflite_export import litert
 
-        scorer = litert.open_of_vocabulary(artifact, opened.tokenizer.vocabulary)
+        exported = litert.open_of_vocabulary(artifact, opened.tokenizer.vocabulary)
+        log_probabilities = exported.log_probabilities
     with opened.open_population() as population:
-        metrics = assessment.evaluate(opened, population, split, _ERR, scorer)
+        metrics = assessment.evaluate(opened, population, split, _ERR, log_probabilities)
     if as_json:
         _print_json(metrics)
-    else:
-        _print_metrics(metrics)
+        return
+    from simulation import report
+
+    _print_metrics(metrics)
+    for group, title in report.GROUPS.items():
+        header, *lines = report.breakdown(metrics, group)
+        _OUT.print()
+        _print_table(lines, (title, *header[1:]))
 
 
 @app.command()
@@ -382,7 +389,7 @@ def _print_table(
 def _print_metrics(metrics: dict[str, Any]) -> None:
     from simulation import report
 
-    header = (f"{metrics['users']:,} {metrics['split']} users", "model", "unigram")
+    header = (f"{metrics['users']:,} {metrics['split']} users", *report.HEADER)
     _print_table(report.rows(metrics), header)
 
 

@@ -1,6 +1,6 @@
-"""How good suggestions are: recall over the words that users typed, and perplexity.
+"""How good suggestions are: recall over the words that users typed, keys saved, and perplexity.
 
-Two conventions, side by side:
+Two conventions of accuracy, side by side:
 
 * **top-k recall** counts every word a user typed. A word outside the vocabulary is a miss, since a
   keyboard cannot suggest it; padding, begin and end of a sentence are no targets, and special
@@ -10,34 +10,51 @@ Two conventions, side by side:
   included, has to be the target.
 
 Perplexity is exp of the mean cross-entropy over what the model is trained to predict: words, the
-unknown word as one entry, and the end of the sentence.
+unknown word as one entry, and the end of the sentence. Keystroke savings: `fedkeyboard.keystrokes`.
+
+Figures over all targets have 95% bootstrap intervals over users (`fedkeyboard.intervals`).
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedkeyboard.tokenizer import END, PAD, SPECIAL, UNKNOWN
+from fedkeyboard import intervals
+from fedkeyboard.tokenizer import END, PAD, SPECIAL, UNKNOWN, Text
 
 SUGGESTIONS = 3  # as many as a keyboard shows
 PERCENTILES = (10, 25, 50, 75, 90)
 
+# Where a personal model's training ends and its test begins (Wang et al. 2019, arXiv 1910.10252).
+TRAINED_SHARE = 0.8
+MINIMUM_SENTENCES = 10  # so that at least two are left to test on
+
+# The last number of each band, which begins after that of the band before.
+_POSITIONS = {"1": 1, "2": 2, "3": 3, "4-5": 5, "6-10": 10, "11 and later": None}
+_RANKS = {"1-10": 10, "11-100": 100, "101-1,000": 1000, "1,001 and rarer": None}
+_SENTENCES = {"1-9": 9, "10-31": 31, "32-99": 99, "100-319": 319, "320 and more": None}
+_OUTSIDE = "out of vocabulary"
+
 
 class Scores(NamedTuple):
-    """What a model says of n sentences of T targets; entries at padding mean nothing.
+    """What a model says of a user's N targets: of each sentence its words, then its end.
 
     Attributes:
-      suggested: int32 `[n, T, SUGGESTIONS]`, the likeliest words, best first, none special.
-      likeliest: int32 `[n, T]`, the likeliest of all entries.
-      cross_entropy: float32 `[n, T]`, of the target, in nats.
+      rank: int32 `[N]`, how many words are likelier than the target, of equally likely ones those
+        before it in the vocabulary; means nothing of ends and unknown words.
+      likeliest: bool `[N]`, whether the target is the likeliest of all entries.
+      cross_entropy: float32 `[N]`, of the target, in nats.
+      letters: int32 `[N]`, after how many letters the target shows (`keystrokes.letters_typed`);
+        means nothing of ends and unknown words.
     """
 
-    suggested: np.ndarray
+    rank: np.ndarray
     likeliest: np.ndarray
     cross_entropy: np.ndarray
+    letters: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,111 +65,249 @@ class Counts:
       words: Targets that are words, known or not.
       unknown: Those outside the vocabulary.
       top1: Words that were the first suggestion.
-      top3: Words among the three suggestions.
+      top3: Words among the first three.
+      top5: Words among the first five.
       likeliest: Known words that were the likeliest of all entries.
       predicted: Targets of the cross-entropy: words and ends of sentences.
       cross_entropy: Its sum over them, in nats.
+      keys: What typing the words takes without suggestions: their letters and spaces.
+      keys_saved: How many of these suggestions save.
     """
 
     words: int = 0
     unknown: int = 0
     top1: int = 0
     top3: int = 0
+    top5: int = 0
     likeliest: int = 0
     predicted: int = 0
     cross_entropy: float = 0.0
+    keys: int = 0
+    keys_saved: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        mine, others = dataclasses.astuple(self), dataclasses.astuple(other)
-        return Counts(*(a + b for a, b in zip(mine, others, strict=True)))
+        return Counts(*(a + b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
 
-    def _perplexity(self) -> float | None:
-        if not self.predicted:
-            return None
-        # A model that has diverged has none, and JSON no infinity.
-        mean = self.cross_entropy / self.predicted
-        return math.exp(mean) if mean < 700 else None
+    def numbers(self) -> tuple[float, ...]:
+        """Returns the sums in their order."""
+        return dataclasses.astuple(self)
 
     def summary(self) -> dict[str, Any]:
         """Returns the metrics by their names in `metrics.json`; fractions, None where undefined."""
+        values = {
+            name: float(figure(np.array([self.numbers()], np.float64))[0])
+            for name, figure in FIGURES.items()
+        }
         return {
             "targets": self.words,
-            "top1_recall": _ratio(self.top1, self.words),
-            "top3_recall": _ratio(self.top3, self.words),
-            "perplexity": self._perplexity(),
-            "oov_rate": _ratio(self.unknown, self.words),
-            "accuracy_no_oov_no_eos": _ratio(self.likeliest, self.words - self.unknown),
+            # A model that has diverged has no perplexity, and JSON no infinity.
+            **{name: value if math.isfinite(value) else None for name, value in values.items()},
         }
 
 
-def count(rows: np.ndarray, scores: Scores) -> Counts:
-    """Counts one user's int32 `[n, T + 1]` sentences, as `Tokenizer.rows` makes them."""
-    targets = rows[:, 1:]
-    real = targets != PAD
-    known = targets >= len(SPECIAL)
-    hits = (scores.suggested == targets[..., np.newaxis]) & known[..., np.newaxis]
-    return Counts(
-        words=int(np.sum(real & (targets != END))),
-        unknown=int(np.sum(targets == UNKNOWN)),
-        top1=int(np.sum(hits[..., 0])),
-        top3=int(np.sum(hits)),
-        likeliest=int(np.sum(known & (scores.likeliest == targets))),
-        predicted=int(np.sum(real)),
-        cross_entropy=float(np.sum(scores.cross_entropy, where=real, dtype=np.float64)),
-    )
+def _column(sums: np.ndarray, name: str) -> np.ndarray:
+    return sums[:, [field.name for field in dataclasses.fields(Counts)].index(name)]
 
 
-def unigram_scores(rows: np.ndarray) -> Scores:
-    """Returns the scores of a model that always suggests the most frequent words.
+def _ratio(part: str, whole: str) -> Callable[[np.ndarray], np.ndarray]:
+    def figure(sums: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return _column(sums, part) / _column(sums, whole)
 
-    The vocabulary is in the order of frequency among training users, so these are the first words
-    after the special entries. It has no cross-entropy here: NaN.
+    return figure
+
+
+def _perplexity(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.exp(_ratio("cross_entropy", "predicted")(sums))
+
+
+def _accuracy(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _column(sums, "likeliest") / (_column(sums, "words") - _column(sums, "unknown"))
+
+
+FIGURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "top1_recall": _ratio("top1", "words"),
+    "top3_recall": _ratio("top3", "words"),
+    "top5_recall": _ratio("top5", "words"),
+    "keystroke_savings": _ratio("keys_saved", "keys"),
+    "perplexity": _perplexity,
+    "oov_rate": _ratio("unknown", "words"),
+    "accuracy_no_oov_no_eos": _accuracy,
+}
+"""Each metric of sums `[B, F]`, the fields of `Counts` in their order: `[B]`, NaN if undefined."""
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    """One user's counts.
+
+    Attributes:
+      total: Over all of their text.
+      later: Over the sentences that a personal model is tested on, which come after the first 80%;
+        of a user with fewer than `MINIMUM_SENTENCES`, nothing.
+      by: Over the words at a position in the sentence, and over those of a band of frequencies.
+      sentences: How many they wrote.
     """
-    targets = rows[:, 1:]
-    first = np.arange(len(SPECIAL), len(SPECIAL) + SUGGESTIONS, dtype=np.int32)
-    return Scores(
-        suggested=np.broadcast_to(first, (*targets.shape, SUGGESTIONS)),
-        likeliest=np.full(targets.shape, first[0]),
-        cross_entropy=np.full(targets.shape, np.nan, np.float32),
+
+    total: Counts = Counts()
+    later: Counts = Counts()
+    by: dict[str, dict[str, Counts]] = dataclasses.field(default_factory=dict)
+    sentences: int = 0
+
+
+def trained_sentences(sentences: int) -> int | None:
+    """Returns how many of a user's sentences train a personal model; None if they are too few."""
+    return int(sentences * TRAINED_SHARE) if sentences >= MINIMUM_SENTENCES else None
+
+
+def count(text: Text, scores: Scores) -> Counts:
+    """Counts some sentences."""
+    return _Targets(text).count(scores, slice(None))
+
+
+def hits(text: Text, scores: Scores) -> np.ndarray:
+    """Returns whether each of the N targets is a word that was the first suggestion: bool `[N]`."""
+    return (_Targets(text).ids >= len(SPECIAL)) & (scores.rank < 1)
+
+
+def count_user(text: Text, scores: Scores) -> User:
+    """Counts all of a user's sentences, which are in time order."""
+    targets = _Targets(text)
+    cut = trained_sentences(len(text.rows))
+    known = targets.ids >= len(SPECIAL)
+    frequency = _by_band(_RANKS, np.where(known, targets.ids - len(SPECIAL) + 1, 0))
+    groups = {
+        "position": _by_band(_POSITIONS, np.where(targets.ids == END, 0, targets.position + 1)),
+        "frequency": {**frequency, _OUTSIDE: targets.ids == UNKNOWN},
+    }
+    return User(
+        total=targets.count(scores, slice(None)),
+        later=Counts() if cut is None else targets.count(scores, targets.sentence >= cut),
+        by={
+            name: {band: targets.count(scores, chosen) for band, chosen in bands.items()}
+            for name, bands in groups.items()
+        },
+        sentences=len(text.rows),
     )
 
 
-def report(users: Sequence[Counts], baselines: dict[str, Sequence[Counts]]) -> dict[str, Any]:
-    """Returns the metrics over all targets of some users, and their distribution over the users.
+class _Targets:
+    """The N targets of some sentences, in the order of `Scores`."""
+
+    def __init__(self, text: Text):
+        real = text.rows[:, 1:] != PAD
+        self.sentence, self.position = np.nonzero(real)
+        self.ids = text.rows[:, 1:][real]
+        self.letters = text.letters[real]
+
+    def count(self, scores: Scores, chosen: Any) -> Counts:
+        ids, letters = self.ids[chosen], self.letters[chosen]
+        word, known = ids != END, ids >= len(SPECIAL)
+        rank = scores.rank[chosen]
+        keys = letters + 1
+        # A tap is one key. Typed to the end, the word takes its letters and the space.
+        taken = np.where(known, np.minimum(scores.letters[chosen], letters) + 1, keys)
+        return Counts(
+            words=int(np.sum(word)),
+            unknown=int(np.sum(ids == UNKNOWN)),
+            top1=int(np.sum(known & (rank < 1))),
+            top3=int(np.sum(known & (rank < 3))),
+            top5=int(np.sum(known & (rank < 5))),
+            likeliest=int(np.sum(known & scores.likeliest[chosen])),
+            predicted=len(ids),
+            cross_entropy=float(np.sum(scores.cross_entropy[chosen], dtype=np.float64)),
+            keys=int(np.sum(keys, where=word)),
+            keys_saved=int(np.sum(keys - taken, where=word)),
+        )
+
+
+def _by_band(bands: dict[str, int | None], numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns which of the numbers, from 1, are in each band; 0 is in none."""
+    chosen, after = {}, 0
+    for name, last in bands.items():
+        chosen[name] = (numbers > after) & (numbers <= (np.inf if last is None else last))
+        after = last
+    return chosen
+
+
+def report(users: Sequence[User], baselines: dict[str, Sequence[User]]) -> dict[str, Any]:
+    """Returns the metrics over all targets of some users, and how they differ.
 
     Args:
       users: The counts of each user.
       baselines: The same users' counts by another model, by the model's name.
+
+    Returns:
+      `users`; the metrics, and their `intervals`; `baselines`, by name, their metrics; `per_user`,
+      the distribution of metrics over the users, and `worst_decile`, the mean over the tenth of
+      users who have least of it; `by` `position` in the sentence, `frequency` of the word among
+      training users, and `sentences` of the user, in bands.
     """
-    recalls = {
-        name: [getattr(user, field) / user.words for user in users if user.words]
-        for name, field in (("top1_recall", "top1"), ("top3_recall", "top3"))
-    }
+    totals = [user.total for user in users]
+    summary = sum(totals, Counts()).summary()
+    numbers = np.array([total.numbers() for total in totals], np.float64)
     return {
         "users": len(users),
-        **sum(users, Counts()).summary(),
-        "baselines": {
-            name: {
-                key: value
-                for key, value in sum(counts, Counts()).summary().items()
-                if key in ("top1_recall", "top3_recall", "accuracy_no_oov_no_eos")
-            }
-            for name, counts in baselines.items()
+        **summary,
+        "intervals": {
+            name: intervals.interval(numbers, figure) if summary[name] is not None else None
+            for name, figure in FIGURES.items()
         },
-        "per_user": {name: distribution(values) for name, values in recalls.items()},
+        "baselines": {
+            name: sum((user.total for user in counted), Counts()).summary()
+            for name, counted in baselines.items()
+        },
+        "per_user": {
+            name: distribution([v for v in values if v is not None])
+            for name in ("top1_recall", "top3_recall", "keystroke_savings")
+            for values in [[total.summary()[name] for total in totals]]
+        },
+        "by": {**_by_targets(users), "sentences": _by_sentences(users)},
     }
+
+
+_OF_A_BAND = ("targets", "top1_recall", "top3_recall", "keystroke_savings")
+
+
+def _of_band(counts: Counts) -> dict[str, Any]:
+    summary = counts.summary()
+    return {name: summary[name] for name in _OF_A_BAND}
+
+
+def _by_targets(users: Sequence[User]) -> dict[str, Any]:
+    sums: dict[str, dict[str, Counts]] = {}
+    for user in users:
+        for group, bands in user.by.items():
+            of_group = sums.setdefault(group, dict.fromkeys(bands, Counts()))
+            for band, counts in bands.items():
+                of_group[band] += counts
+    return {
+        group: {band: _of_band(counts) for band, counts in bands.items()}
+        for group, bands in sums.items()
+    }
+
+
+def _by_sentences(users: Sequence[User]) -> dict[str, Any]:
+    written = np.array([user.sentences for user in users], np.int64)
+    bands = {}
+    for band, chosen in _by_band(_SENTENCES, written).items():
+        of_band = [users[i].total for i in np.flatnonzero(chosen)]
+        bands[band] = {"users": len(of_band), **_of_band(sum(of_band, Counts()))}
+    return bands
 
 
 def distribution(values: Sequence[float]) -> dict[str, float | None]:
-    """Returns the mean and the percentiles `PERCENTILES`, as `p10` and so on; None of no values."""
+    """Returns the mean, `worst_decile` and the percentiles, as `p10` and so on; None of no values.
+
+    `worst_decile` is the mean of the lowest tenth of the values, of one at least.
+    """
     if not values:
-        return {"mean": None, **{f"p{p}": None for p in PERCENTILES}}
+        return dict.fromkeys(("mean", "worst_decile", *(f"p{p}" for p in PERCENTILES)))
     at = np.percentile(values, PERCENTILES)
     return {
         "mean": float(np.mean(values)),
+        "worst_decile": float(np.mean(np.sort(values)[: max(1, len(values) // 10)])),
         **{f"p{p}": float(v) for p, v in zip(PERCENTILES, at, strict=True)},
     }
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

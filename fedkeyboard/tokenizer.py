@@ -15,6 +15,7 @@ import io
 import pathlib
 import tempfile
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import sentencepiece
@@ -33,6 +34,19 @@ VOCABULARY_FILE = "vocabulary.txt"
 _LONGEST_WORD = 100  # characters
 _FEWEST_WORDS = 3  # as many as are suggested
 _SPACE = "\u2581"  # SentencePiece writes the space before a word as this character
+
+
+class Text(NamedTuple):
+    """A user's sentences, to evaluate a model on.
+
+    Attributes:
+      rows: int32 `[n, T + 1]`, as `Tokenizer.rows` makes them.
+      letters: int32 `[n, T]`, how many letters (code points) the target at each place has, which
+        the id of the unknown word does not tell; 0 where it is no word.
+    """
+
+    rows: np.ndarray
+    letters: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,3 +177,11 @@ class Tokenizer:
             whole = [BEGIN, *ids[:length], END][: length + 1]
             row[: len(whole)] = whole
         return rows
+
+    def text(self, sentences: Sequence[str], length: int) -> Text:
+        """Returns the `rows` of some sentences with the letters of their words."""
+        rows = self.rows(sentences, length)
+        letters = np.zeros((len(rows), length), np.int32)
+        for row, spelled in zip(letters, filter(None, map(words, sentences)), strict=True):
+            row[: len(spelled)] = [len(word) for word in spelled[:length]]
+        return Text(rows, letters)

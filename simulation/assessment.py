@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 
 from data.population import Population
-from fedkeyboard import evaluation, local_training
+from fedkeyboard import evaluation, keystrokes, local_training, metrics
+from fedkeyboard.tokenizer import Text
 from simulation import personalization, progress, runs
 from simulation.cohorts import Reader
 
@@ -24,24 +25,30 @@ def evaluate(
     population: Population,
     split: str,
     console: Console,
-    scorer: evaluation.Scorer | None = None,
+    log_probabilities: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a run on all users of a split.
+    """Evaluates a run on all users of a split, with the unigram baseline beside it.
 
     Args:
       run: The run.
       population: Its population.
       split: `train`, `validation` or `test`.
       console: Where progress goes.
-      scorer: Another model than the run's weights, such as an exported file.
+      log_probabilities: Another model than the run's weights, such as an exported file
+        (`evaluation.LogProbabilitiesScorer`).
 
     Returns:
       The metrics, as in `metrics.json`.
     """
-    if scorer is None:
-        scorer = evaluation.WeightsScorer(run.weights()[0])
-    with _users(run, population, split, "evaluating", console) as (users, advance):
-        return {"split": split, **evaluation.evaluate(scorer, users, on_user=advance)}
+    prefixes = keystrokes.prefixes(run.tokenizer.vocabulary)
+    if log_probabilities is None:
+        scorer = evaluation.WeightsScorer(run.weights()[0], prefixes)
+    else:
+        scorer = evaluation.LogProbabilitiesScorer(log_probabilities, prefixes)
+    scorers = {"model": scorer, "unigram": evaluation.UnigramScorer(prefixes)}
+    with users(run, population, split, "evaluating", console) as texts:
+        counted = evaluation.count_users(scorers, texts)
+    return {"split": split, **metrics.report(counted.pop("model"), counted)}
 
 
 def personalize(
@@ -53,17 +60,28 @@ def personalize(
 ) -> dict[str, Any]:
     """Fine-tunes a run's model on each user of a split (`simulation.personalization`)."""
     weights, _ = run.weights()
-    with _users(run, population, split, "personalizing", console) as (users, advance):
-        gains = personalization.personalize(weights, users, settings, on_user=advance)
-    return {"split": split, **dataclasses.asdict(settings), **gains}
+    prefixes = keystrokes.prefixes(run.tokenizer.vocabulary)
+    with users(run, population, split, "personalizing", console) as texts:
+        compared = personalization.personalize(weights, texts, settings, prefixes)
+    return {
+        "split": split,
+        **dataclasses.asdict(settings),
+        **personalization.gains(compared),
+    }
 
 
 @contextlib.contextmanager
-def _users(
+def users(
     run: runs.Run, population: Population, split: str, doing: str, console: Console
-) -> Iterator[tuple[Iterator[np.ndarray], Callable[[], None]]]:
-    """Yields each user's rows, and what to call after each user."""
-    users = population.users(split)
-    read = reader(run, population).rows
-    with progress.counting(console, f"{doing} {split} users", len(users)) as advance:
-        yield map(read, users), advance
+) -> Iterator[Iterator[Text]]:
+    """Yields the texts of a split's users, and shows how many have been asked for."""
+    numbers = population.users(split)
+    read = reader(run, population).text
+    with progress.counting(console, f"{doing} {split} users", len(numbers)) as advance:
+
+        def texts() -> Iterator[Text]:
+            for number in numbers:
+                yield read(number)
+                advance()
+
+        yield texts()

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from data.population import Population
-from fedkeyboard.tokenizer import Tokenizer
+from fedkeyboard.tokenizer import Text, Tokenizer
 
 # Independent streams of random numbers under one seed.
 _SENTENCES, _VALIDATION = 1, 2
@@ -42,12 +42,15 @@ class Reader:
         return self.tokenizer.rows([sentences[i] for i in chosen], self.length)
 
     def validation_rows(self, users: int, at_most: int) -> list[np.ndarray]:
-        """Returns the first `at_most` rows of each of a fixed sample of validation users."""
+        """Returns the first `at_most` sentences of each of a fixed sample of validation users."""
         phones = self.population.phones("validation")
         generator = np.random.default_rng([self.seed, _VALIDATION])
         chosen = generator.choice(len(phones), min(users, len(phones)), replace=False)
-        return [self.rows(phones[i])[:at_most] for i in chosen]
+        return [
+            self.tokenizer.rows(self.population.sentences(phones[i])[:at_most], self.length)
+            for i in chosen
+        ]
 
-    def rows(self, phone: int) -> np.ndarray:
-        """Returns all of a phone's sentences, int32 `[n, T + 1]`, in time order."""
-        return self.tokenizer.rows(self.population.sentences(phone), self.length)
+    def text(self, phone: int) -> Text:
+        """Returns all of a phone's sentences, in time order, to evaluate a model on."""
+        return self.tokenizer.text(self.population.sentences(phone), self.length)

@@ -5,86 +5,140 @@ train on, the last 20% to test on, before against after. The training is the cli
 (`fedkeyboard.local_training`), run here in TensorFlow.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.stats
 import tensorflow as tf
 
-from fedkeyboard import evaluation, local_training, metrics, model
+from fedkeyboard import evaluation, intervals, keystrokes, local_training, metrics, model
+from fedkeyboard.tokenizer import Text
 
-TRAINED_SHARE = 0.8
-MINIMUM_SENTENCES = 10  # so that at least two are left to test on
+_SIGNIFICANT = 0.05
+
+
+class Compared(NamedTuple):
+    """One user's later sentences by the global and by the personal model.
+
+    Attributes:
+      before: The global model's counts.
+      after: The personal model's.
+      lost: Words that only the global model had as its first suggestion.
+      won: Words that only the personal model had.
+    """
+
+    before: metrics.Counts
+    after: metrics.Counts
+    lost: int
+    won: int
+
+    def significant(self) -> bool:
+        """Whether the two differ beyond noise: McNemar's exact test of their first suggestions."""
+        differing = self.lost + self.won
+        return differing > 0 and scipy.stats.binomtest(self.won, differing).pvalue < _SIGNIFICANT
 
 
 def personalize(
     weights: model.Weights,
-    users: Iterable[np.ndarray],
+    users: Iterable[Text],
     settings: local_training.LocalTraining,
-    *,
-    on_user: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """Fine-tunes a model on each user, and compares.
+    prefixes: keystrokes.Prefixes,
+) -> list[Compared | None]:
+    """Fine-tunes a model on each user's first sentences and compares on the later ones.
 
     Args:
       weights: The global model.
-      users: Each user's int32 `[n, T + 1]` sentences in time order; a user with fewer than
-        `MINIMUM_SENTENCES` is left out.
+      users: Each user's text, in time order.
       settings: How a phone trains.
-      on_user: Called after each user.
+      prefixes: The vocabulary's.
 
     Returns:
-      `{"users", "left_out", "targets", "before", "after", "relative_gain", "users_worse",
-      "per_user"}`; recalls as fractions, `relative_gain` that of
-      top-1 recall (0.05 is 5% more), `users_worse` the share of users whose top-1 recall fell,
-      `per_user` the distribution of the differences of top-1 recall, after less before.
+      Of each user the comparison; None of one with too few sentences (`metrics`).
     """
-    train = _traced(settings)
-    unchanged = evaluation.WeightsScorer(weights)
-    before, after, left_out = [], [], 0
-    for rows in users:
-        if len(rows) < MINIMUM_SENTENCES:
-            left_out += 1
-        else:
-            cut = int(len(rows) * TRAINED_SHARE)
-            personal = evaluation.WeightsScorer(train(weights, rows[:cut]).weights)
-            before.append(metrics.count(rows[cut:], unchanged.score(rows[cut:])))
-            after.append(metrics.count(rows[cut:], personal.score(rows[cut:])))
-        on_user()
-    return {"left_out": left_out, **_compare(before, after)}
-
-
-def _traced(settings: local_training.LocalTraining) -> Callable[..., local_training.Trained]:
-    """Returns local training, traced once for all numbers of sentences."""
-    traced: dict[int, Callable[..., local_training.Trained]] = {}
-
-    def train(weights: model.Weights, rows: np.ndarray) -> local_training.Trained:
-        if rows.shape[1] not in traced:
-            traced[rows.shape[1]] = tf.function(
-                lambda weights, rows: local_training.train(weights, rows, settings),
-                input_signature=[
-                    model.Weights(*(tf.TensorSpec(w.shape) for w in weights)),
-                    tf.TensorSpec([None, rows.shape[1]], tf.int32),
-                ],
-                autograph=False,
+    unchanged = evaluation.WeightsScorer(weights, prefixes)
+    compared: list[Compared | None] = []
+    for text in users:
+        cut = metrics.trained_sentences(len(text.rows))
+        if cut is None:
+            compared.append(None)
+            continue
+        personal = evaluation.WeightsScorer(train(weights, text.rows[:cut], settings), prefixes)
+        later = Text(*(values[cut:] for values in text))
+        before, after = (scorer.score(later.rows) for scorer in (unchanged, personal))
+        hit_before, hit_after = (metrics.hits(later, scores) for scores in (before, after))
+        compared.append(
+            Compared(
+                metrics.count(later, before),
+                metrics.count(later, after),
+                lost=int(np.sum(hit_before & ~hit_after)),
+                won=int(np.sum(hit_after & ~hit_before)),
             )
-        return traced[rows.shape[1]](model.Weights(*map(tf.constant, weights)), tf.constant(rows))
+        )
+    return compared
 
-    return train
+
+def train(
+    weights: model.Weights, rows: np.ndarray, settings: local_training.LocalTraining
+) -> model.Weights:
+    """Returns the weights after local training on int32 `[n, T + 1]` sentences."""
+    traced = _traced(settings, model.Weights(*(w.shape for w in weights)), rows.shape[1])
+    return traced(model.Weights(*map(tf.constant, weights)), tf.constant(rows)).weights
 
 
-def _compare(before: Sequence[metrics.Counts], after: Sequence[metrics.Counts]) -> dict[str, Any]:
-    without, with_ = (sum(counts, metrics.Counts()).summary() for counts in (before, after))
-    gains = [(a.top1 - b.top1) / b.words for a, b in zip(after, before, strict=True) if b.words]
-    recalls = ("top1_recall", "top3_recall")
+@functools.cache
+def _traced(
+    settings: local_training.LocalTraining, shapes: model.Weights, row_length: int
+) -> Callable[..., local_training.Trained]:
+    """Returns local training, traced once for all numbers of sentences."""
+    return tf.function(
+        lambda weights, rows: local_training.train(weights, rows, settings),
+        input_signature=[
+            model.Weights(*map(tf.TensorSpec, shapes)),
+            tf.TensorSpec([None, row_length], tf.int32),
+        ],
+        autograph=False,
+    )
+
+
+def gains(compared: Sequence[Compared | None]) -> dict[str, Any]:
+    """Sums up comparisons.
+
+    Returns:
+      `{"users", "left_out", "targets", "before", "after", "relative_gain",
+      "relative_gain_interval", "users_worse", "users_worse_beyond_noise", "per_user"}`; recalls as
+      fractions; `relative_gain` that of top-1 recall (0.05 is 5% more), with its 95% interval over
+      users; `users_worse` the share of users whose top-1 recall fell, `..._beyond_noise` of those
+      in whom McNemar's exact test finds it at the 5% level; `per_user` the distribution of the
+      differences of top-1 recall, after less before.
+    """
+    users = [user for user in compared if user is not None]
+    before, after = (
+        sum((getattr(user, name) for user in users), metrics.Counts())
+        for name in ("before", "after")
+    )
+    differences = [
+        (user.after.top1 - user.before.top1) / user.before.words
+        for user in users
+        if user.before.words
+    ]
+    worse = [user for user in users if user.after.top1 < user.before.top1]
+    hits = np.array([(user.before.top1, user.after.top1) for user in users], np.float64)
+    shown = ("top1_recall", "top3_recall", "keystroke_savings")
     return {
-        "users": len(before),
-        "targets": without["targets"],
-        "before": {name: without[name] for name in recalls},
-        "after": {name: with_[name] for name in recalls},
-        "relative_gain": with_["top1_recall"] / without["top1_recall"] - 1
-        if without["top1_recall"]
-        else None,
-        "users_worse": sum(gain < 0 for gain in gains) / len(gains) if gains else None,
-        "per_user": {"top1_recall_gain": metrics.distribution(gains)},
+        "users": len(users),
+        "left_out": len(compared) - len(users),
+        "targets": before.words,
+        "before": {name: before.summary()[name] for name in shown},
+        "after": {name: after.summary()[name] for name in shown},
+        "relative_gain": after.top1 / before.top1 - 1 if before.top1 else None,
+        "relative_gain_interval": intervals.interval(
+            hits.reshape(-1, 2), lambda sums: sums[:, 1] / sums[:, 0] - 1
+        ),
+        "users_worse": len(worse) / len(users) if users else None,
+        "users_worse_beyond_noise": (
+            sum(user.significant() for user in worse) / len(users) if users else None
+        ),
+        "per_user": {"top1_recall_gain": metrics.distribution(differences)},
     }

@@ -36,6 +36,7 @@ the model has never seen, {targets:,} words.</p>
 <img alt="Loss and recall over the rounds" src="data:image/png;base64,{curves}">
 <h2>Over the users</h2>
 {per_user}
+{breakdowns}
 <h2>The fleet</h2>
 {fleet}
 <h2>Settings</h2>
@@ -44,28 +45,53 @@ the model has never seen, {targets:,} words.</p>
 """
 
 
-def rows(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Returns the main figures as rows of a table: name, model, unigram baseline."""
+_FIGURES = {
+    "top1_recall": "top-1 recall",
+    "top3_recall": "top-3 recall",
+    "top5_recall": "top-5 recall",
+    "keystroke_savings": "keystrokes saved",
+    "accuracy_no_oov_no_eos": "accuracy, no OOV, no EOS",
+    "perplexity": "perplexity",
+    "oov_rate": "out-of-vocabulary rate",
+}
+GROUPS = {
+    "position": "By the word's place in the sentence",
+    "frequency": "By the word's rank among training users' words",
+    "sentences": "By how many sentences the user has",
+}
+HEADER = ("model", "95% interval", "unigram")
+
+
+def rows(metrics: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Returns the main figures as rows of a table: name, and `HEADER`."""
     unigram = metrics["baselines"]["unigram"]
+    lines = []
+    for name, title in _FIGURES.items():
+        ends = metrics["intervals"][name]
+        lines.append(
+            (
+                title,
+                _figure(name, metrics[name]),
+                " to ".join(_figure(name, end) for end in ends) if ends else "",
+                "" if name == "oov_rate" else _figure(name, unigram[name]),
+            )
+        )
+    return lines
 
-    def percent(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
 
-    return [
-        ("top-1 recall", percent(metrics["top1_recall"]), percent(unigram["top1_recall"])),
-        ("top-3 recall", percent(metrics["top3_recall"]), percent(unigram["top3_recall"])),
-        (
-            "accuracy, no OOV, no EOS",
-            percent(metrics["accuracy_no_oov_no_eos"]),
-            percent(unigram["accuracy_no_oov_no_eos"]),
-        ),
-        (
-            "perplexity",
-            "-" if metrics["perplexity"] is None else f"{metrics['perplexity']:.1f}",
-            "-",
-        ),
-        ("out-of-vocabulary rate", percent(metrics["oov_rate"]), ""),
-    ]
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if name == "perplexity" else f"{value:.1%}"
+
+
+def breakdown(metrics: dict[str, Any], group: str) -> list[tuple[str, ...]]:
+    """Returns how a group of `metrics["by"]` differs, as rows of a table with its header."""
+    lines = [("", "words", "top-1", "top-3", "keys saved")]
+    for band, of_band in metrics["by"][group].items():
+        figures = [of_band[name] for name in ("top1_recall", "top3_recall", "keystroke_savings")]
+        lines.append((band, f"{of_band['targets']:,}", *(_figure("", f) for f in figures)))
+    return lines
 
 
 def gain_rows(gains: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -94,13 +120,17 @@ def write(run: Run, metrics: dict[str, Any]) -> None:
         targets=metrics["targets"],
         phones=_phones(run),
         fleet=_fleet(run),
-        figures=_table([("", "model", "unigram"), *rows(metrics)]),
+        figures=_table([("", *HEADER), *rows(metrics)]),
+        breakdowns="".join(
+            f"<h3>{title}</h3>{_table(breakdown(metrics, group))}"
+            for group, title in GROUPS.items()
+        ),
         curves=base64.b64encode(_curves(run)).decode(),
         per_user=_table(
             [
                 ("top-1 recall", ""),
                 *(
-                    (name, "-" if value is None else f"{value:.1%}")
+                    (name.replace("_", " "), _figure(name, value))
                     for name, value in per_user.items()
                 ),
             ]

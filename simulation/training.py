@@ -18,7 +18,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import evaluation, federated_averaging, files, local_training, model, runtime
+from fedkeyboard import (
+    federated_averaging,
+    federated_evaluation,
+    files,
+    local_training,
+    metrics,
+    model,
+    runtime,
+)
 from fedkeyboard.errors import RunFailure
 from simulation import rounds
 from simulation.cohorts import Reader
@@ -62,7 +70,9 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         run.save_weights(state.global_model_weights.trainable, done)
     csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
-    validation = reader.validation_rows(settings.validation_users, settings.validation_sentences)
+    validate = federated_evaluation.computation(run.sizes)
+    held_out = reader.validation_rows(settings.validation_users, settings.validation_sentences)
+    validation = [federated_averaging.phone_data(rows) for rows in held_out]
 
     # What the fleet does follows from its seed: a resumed run runs its rounds again, untrained.
     for _ in range(done):
@@ -81,8 +91,9 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         last = number == settings.count
         validated: dict[str, Any] = {}
         if last or number % settings.validate_every == 0:
-            weights = await _weights(state)
-            validated = evaluation.evaluate(evaluation.WeightsScorer(weights), validation)
+            counted = validate(state.global_model_weights.trainable, validation)
+            counts = metrics.Counts(**await tff.program.materialize_value(counted))
+            validated = counts.summary()
         report = Round(
             round=number,
             seconds=time.monotonic() - began,
@@ -146,11 +157,6 @@ def _next_cohort(
     # The longest work first, so that the cores finish together.
     rows.sort(key=len, reverse=True)
     return of_fleet, [federated_averaging.phone_data(r) for r in rows]
-
-
-async def _weights(state: Any) -> model.Weights:
-    values = await tff.program.materialize_value(state.global_model_weights.trainable)
-    return model.Weights(*values)
 
 
 class Checkpoints:

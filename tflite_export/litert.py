@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
-from fedkeyboard.metrics import SUGGESTIONS, Scores
+from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, UNKNOWN
 from fedkeyboard.words import words
 from tflite_export.quiet import quiet_stderr
@@ -98,29 +98,30 @@ class LiteModel:
             zip(after["suggestions"][0].tolist(), after["probabilities"][0].tolist(), strict=True)
         )
 
-    def score(self, rows: np.ndarray) -> Scores:
-        """Scores int32 `[n, T + 1]` sentences, as `Tokenizer.rows` makes them; T is any.
+    def log_probabilities(self, rows: np.ndarray) -> np.ndarray:
+        """Returns what the model says at each target of some sentences, in their order.
+
+        Args:
+          rows: int32 `[n, T + 1]`, as `Tokenizer.rows` makes them; T is any.
+
+        Returns:
+          float32 `[N, V]`, N the targets that are not padding.
 
         Raises:
           UserError: If an id is not of this file's vocabulary.
         """
         self._check_ids(rows.ravel())
-        inputs, targets = rows[:, :-1], rows[:, 1:]
-        scores = Scores(
-            suggested=np.zeros((*targets.shape, SUGGESTIONS), np.int32),
-            likeliest=np.zeros(targets.shape, np.int32),
-            cross_entropy=np.zeros(targets.shape, np.float32),
-        )
-        for row in range(len(rows)):
+        real = rows[:, 1:] != PAD
+        said = np.empty((np.count_nonzero(real), self.vocabulary), np.float32)
+        place = 0
+        for row, length in zip(rows, np.count_nonzero(real, axis=1), strict=True):
             state = self._start
-            for t in range(int(np.count_nonzero(targets[row] != PAD))):
-                after = self.run("step", word=inputs[row, t : t + 1], **state)
+            for t in range(length):
+                after = self.run("step", word=row[t : t + 1], **state)
                 state = {name: after[name] for name in self._start}
-                log_probabilities = after["log_probabilities"][0]
-                scores.suggested[row, t] = after["suggestions"][0]
-                scores.likeliest[row, t] = np.argmax(log_probabilities)
-                scores.cross_entropy[row, t] = -log_probabilities[targets[row, t]]
-        return scores
+                said[place] = after["log_probabilities"][0]
+                place += 1
+        return said
 
     def _check_step(self) -> None:
         if "step" not in self._runners:

@@ -1,105 +1,104 @@
 import numpy as np
 import pytest
 
-from fedkeyboard import evaluation, metrics, model
-from fedkeyboard.tokenizer import BEGIN, END, PAD, UNKNOWN
+from fedkeyboard import metrics
+from fedkeyboard.tokenizer import BEGIN, END, PAD, UNKNOWN, Text
 
 A, B, C, D, E_ = range(4, 9)
+NOT = 99  # Means nothing: the entry is no word, or unknown.
+
+
+def by_hand():
+    """Two sentences: "a b ?" and "c c", with what a model says of each target set by hand."""
+    text = Text(
+        rows=np.array([[BEGIN, A, B, UNKNOWN, END], [BEGIN, C, C, END, PAD]], np.int32),
+        letters=np.array([[1, 3, 6, 0], [2, 2, 0, 0]], np.int32),
+    )
+    scores = metrics.Scores(
+        rank=np.array([0, 2, 0, 0, 4, 0, 0]),
+        likeliest=np.array([False, True, True, True, True, False, True]),
+        cross_entropy=np.array([1, 2, 3, 4, 5, 6, 7], np.float32),
+        letters=np.array([0, 2, NOT, NOT, NOT, 0, NOT]),
+    )
+    return text, scores
 
 
 def test_counts_by_hand():
-    """Two sentences: "a b ?" and "c c", with suggestions and cross-entropies set by hand."""
-    rows = np.array([[BEGIN, A, B, UNKNOWN, END], [BEGIN, C, C, END, PAD]], np.int32)
-    scores = metrics.Scores(
-        suggested=np.array(
-            [
-                [[A, B, C], [A, C, B], [A, B, C], [A, B, C]],
-                [[D, E_, A], [C, D, E_], [A, B, C], [PAD, PAD, PAD]],
-            ],
-            np.int32,
-        ),
-        likeliest=np.array([[END, B, UNKNOWN, END], [C, A, END, PAD]], np.int32),
-        cross_entropy=np.array([[1, 2, 3, 4], [5, 6, 7, np.nan]], np.float32),
-    )
-    counts = metrics.count(rows, scores)
+    text, scores = by_hand()
+    counts = metrics.count(text, scores)
+    # Keys: 2 + 4 + 7 + 3 + 3; with suggestions 1 + 3 + 7 (unknown) + 3 (never shown) + 1.
     assert counts == metrics.Counts(
-        words=5, unknown=1, top1=2, top3=3, likeliest=2, predicted=7, cross_entropy=28.0
+        words=5,
+        unknown=1,
+        top1=2,
+        top3=3,
+        top5=4,
+        likeliest=2,
+        predicted=7,
+        cross_entropy=28.0,
+        keys=19,
+        keys_saved=4,
     )
-    summary = (counts + counts).summary()
-    assert summary == {
+    assert metrics.hits(text, scores).tolist() == [True, *[False] * 4, True, False]
+    assert (counts + counts).summary() == {
         "targets": 10,
         "top1_recall": pytest.approx(2 / 5),
         "top3_recall": pytest.approx(3 / 5),
+        "top5_recall": pytest.approx(4 / 5),
+        "keystroke_savings": pytest.approx(4 / 19),
         "perplexity": pytest.approx(np.exp(4)),
         "oov_rate": pytest.approx(1 / 5),
         "accuracy_no_oov_no_eos": pytest.approx(2 / 4),
     }
 
 
-def test_unigram_suggests_the_most_frequent_training_words(tiny_texts, tiny_tokenizer):
-    rows = tiny_tokenizer.rows(tiny_texts[0], 12)
-    counts = metrics.count(rows, metrics.unigram_scores(rows))
-    words = [i for i in rows[:, 1:].ravel() if i not in (PAD, END)]
-    first = [tiny_tokenizer.encode(w)[0] for w in tiny_tokenizer.vocabulary[4:7]]
-    assert counts.words == len(words)
-    assert counts.top1 == sum(i == first[0] for i in words) > 0
-    assert counts.top3 == sum(i in first for i in words) > counts.top1
+def test_a_users_groups_by_hand():
+    text, scores = by_hand()
+    user = metrics.count_user(text, scores)
+    assert user.total == metrics.count(text, scores) and user.sentences == 2
+    assert user.later == metrics.Counts()  # Too few sentences for a personal model.
+    position, frequency = user.by["position"], user.by["frequency"]
+    assert [position[band].words for band in ("1", "2", "3", "4-5")] == [2, 2, 1, 0]
+    assert [position[band].top1 for band in ("1", "2", "3")] == [1, 1, 0]
+    assert frequency["1-10"].words == 4 and frequency["1-10"].top3 == 3
+    assert frequency["out of vocabulary"] == metrics.Counts(
+        words=1, unknown=1, predicted=1, cross_entropy=3.0, keys=7
+    )
+    for bands in user.by.values():
+        assert sum(counts.words for counts in bands.values()) == 5
+
+    # Ten times the second sentence: the last two of them test a personal model.
+    ten = Text(*(np.repeat(values[1:], 10, axis=0) for values in text))
+    scores = metrics.Scores(*(np.tile(values[4:], 10) for values in scores))
+    assert metrics.count_user(ten, scores).later == metrics.count(
+        Text(*(values[8:] for values in ten)), metrics.Scores(*(v[24:] for v in scores))
+    )
 
 
 def test_report_over_users():
     users = [
-        metrics.Counts(words=10, top1=1, top3=2, predicted=10, cross_entropy=10.0),
-        metrics.Counts(words=30, top1=9, top3=12, predicted=30, cross_entropy=60.0),
-        metrics.Counts(),
+        metrics.User(metrics.Counts(10, top1=1, top3=2, predicted=10, cross_entropy=10.0)),
+        metrics.User(
+            metrics.Counts(30, top1=9, top3=12, predicted=30, cross_entropy=60.0), sentences=40
+        ),
+        metrics.User(),
     ]
-    report = metrics.report(users, {"other": [metrics.Counts(words=40, top1=4)]})
+    other = [metrics.User(metrics.Counts(40, top1=4))]
+    report = metrics.report(users, {"other": other})
     assert report["users"] == 3
     assert report["top1_recall"] == pytest.approx(10 / 40)
     assert report["perplexity"] == pytest.approx(np.exp(70 / 40))
     assert report["baselines"]["other"]["top1_recall"] == pytest.approx(0.1)
+    assert report["baselines"]["other"]["keystroke_savings"] is None
     # The user without a word has no recall, rather than one of 0.
     assert report["per_user"]["top1_recall"]["mean"] == pytest.approx(0.2)
     assert report["per_user"]["top1_recall"]["p50"] == pytest.approx(0.2)
+    assert report["per_user"]["top1_recall"]["worst_decile"] == pytest.approx(0.1)
+    assert report["by"]["sentences"]["32-99"]["top1_recall"] == pytest.approx(0.3)
+    assert report["by"]["sentences"]["32-99"]["users"] == 1
 
 
 def test_no_users():
     report = metrics.report([], {})
     assert report["top1_recall"] is None and report["per_user"]["top1_recall"]["p50"] is None
-
-
-def test_weights_scorer_is_softmax_over_the_recurrence(tiny_texts, tiny_tokenizer):
-    """Against each position scored on its own, by one step after another."""
-    sizes = model.Sizes(len(tiny_tokenizer), embedding=6, units=8, length=7)
-    weights = model.initial_weights(sizes, 5)
-    # The end of the sentence is the likeliest of all, and must not be suggested.
-    weights.output_bias[END] = 3.0
-    rows = tiny_tokenizer.rows(tiny_texts[0][:9], sizes.length)
-    scores = evaluation.WeightsScorer(weights).score(rows)
-    checked = 0
-    for r, row in enumerate(rows):
-        state = model.initial_state(weights, 1)
-        for t, (word, target) in enumerate(zip(row[:-1], row[1:], strict=True)):
-            if target == PAD:
-                break
-            logits, state = model.step(weights, np.array([word]), state)
-            logits = np.asarray(logits[0], np.float64)
-            probabilities = np.exp(logits) / np.exp(logits).sum()
-            best = sorted(range(4, len(tiny_tokenizer)), key=lambda i: -logits[i])[:3]  # noqa: B023
-            assert scores.suggested[r, t].tolist() == best
-            assert scores.likeliest[r, t] == np.argmax(logits) == END
-            assert scores.cross_entropy[r, t] == pytest.approx(-np.log(probabilities[target]), 1e-4)
-            checked += 1
-    assert checked > 30
-
-
-def test_evaluate_adds_up_users(tiny_texts, tiny_tokenizer):
-    sizes = model.Sizes(len(tiny_tokenizer), embedding=6, units=8, length=7)
-    scorer = evaluation.WeightsScorer(model.initial_weights(sizes, 5))
-    users = [tiny_tokenizer.rows(texts, sizes.length) for texts in tiny_texts[:3]]
-    seen = []
-    report = evaluation.evaluate(scorer, [*users, users[0][:0]], on_user=lambda: seen.append(1))
-    together = metrics.count(np.concatenate(users), scorer.score(np.concatenate(users)))
-    assert len(seen) == report["users"] == 4
-    assert report["targets"] == together.words
-    assert report["perplexity"] == pytest.approx(together.summary()["perplexity"], rel=1e-6)
-    assert report["baselines"]["unigram"]["top1_recall"] > 0
+    assert set(report["intervals"].values()) == {None}

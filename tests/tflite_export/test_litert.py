@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedkeyboard import batches, evaluation, metrics, model
+from fedkeyboard import batches, evaluation, keystrokes, metrics, model
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN
 from tflite_export import litert, signatures
@@ -23,24 +23,28 @@ TEXTS = [
 
 
 def test_scores_are_those_of_the_weights(exported, weights, tokenizer, sizes):
+    """Also over two users: the report of a file is that of the weights."""
+    prefixes = keystrokes.prefixes(tokenizer.vocabulary)
+    scorers = {
+        "weights": evaluation.WeightsScorer(weights, prefixes),
+        "file": evaluation.LogProbabilitiesScorer(exported.log_probabilities, prefixes),
+    }
     rows = tokenizer.rows(TEXTS, sizes.length)
     assert np.any(rows == UNKNOWN) and np.any(rows == PAD) and np.any(rows[:, -1] != PAD)
-    real = rows[:, 1:] != PAD
-    expected = evaluation.WeightsScorer(weights).score(rows)
-    scores = exported.score(rows)
-    np.testing.assert_array_equal(scores.suggested[real], expected.suggested[real])
-    np.testing.assert_array_equal(scores.likeliest[real], expected.likeliest[real])
-    np.testing.assert_allclose(
-        scores.cross_entropy[real], expected.cross_entropy[real], rtol=0, atol=1e-5
-    )
+    expected, scores = (scorer.score(rows) for scorer in scorers.values())
+    known = rows[:, 1:][rows[:, 1:] != PAD] >= len(SPECIAL)
+    np.testing.assert_array_equal(scores.rank[known], expected.rank[known])
+    np.testing.assert_array_equal(scores.letters[known], expected.letters[known])
+    np.testing.assert_array_equal(scores.likeliest, expected.likeliest)
+    np.testing.assert_allclose(scores.cross_entropy, expected.cross_entropy, rtol=0, atol=1e-5)
     for mine, theirs in zip(scores, expected, strict=True):
         assert (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype)
 
-
-def test_an_evaluation_of_the_file_is_that_of_the_weights(exported, weights, tokenizer, sizes):
-    users = [tokenizer.rows(TEXTS[:3], sizes.length), tokenizer.rows(TEXTS[3:], sizes.length)]
-    of_file = evaluation.evaluate(exported, users)
-    of_weights = evaluation.evaluate(evaluation.WeightsScorer(weights), users)
+    users = [tokenizer.text(texts, sizes.length) for texts in (TEXTS[:3], TEXTS[3:])]
+    counted = evaluation.count_users(scorers, users)
+    of_weights, of_file = (metrics.report(counts, {}) for counts in counted.values())
+    for changed in (of_weights, of_file):
+        changed["intervals"].pop("perplexity")
     assert of_file.pop("perplexity") == pytest.approx(of_weights.pop("perplexity"), rel=1e-5)
     assert of_file == of_weights
 
@@ -68,7 +72,7 @@ def test_ids_of_another_vocabulary_are_refused(exported, sizes):
         with pytest.raises(UserError, match="vocabulary of 50"):
             exported.suggest(ids)
         with pytest.raises(UserError, match="vocabulary of 50"):
-            exported.score(np.array([[BEGIN, *ids, END]], np.int32))
+            exported.log_probabilities(np.array([[BEGIN, *ids, END]], np.int32))
 
 
 class Other(tf.Module):

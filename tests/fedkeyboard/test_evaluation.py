@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+
+from fedkeyboard import evaluation, federated_evaluation, keystrokes, metrics, model
+from fedkeyboard.federated_averaging import phone_data
+from fedkeyboard.tokenizer import END, PAD, UNKNOWN
+
+LENGTH = 7
+
+
+@pytest.fixture(scope="module")
+def prefixes(tiny_tokenizer):
+    return keystrokes.prefixes(tiny_tokenizer.vocabulary)
+
+
+@pytest.fixture(scope="module")
+def sizes(tiny_tokenizer):
+    return model.Sizes(len(tiny_tokenizer), embedding=6, units=8, length=LENGTH)
+
+
+@pytest.fixture(scope="module")
+def weights(sizes):
+    weights = model.initial_weights(sizes, 5)
+    # The end of the sentence is the likeliest of all, and must not be suggested.
+    weights.output_bias[END] = 3.0
+    return weights
+
+
+def test_weights_scorer_is_the_recurrence_word_by_word(
+    tiny_texts, tiny_tokenizer, weights, prefixes
+):
+    """Each position by one step after another; ranks and letters by sorting the words."""
+    vocabulary = tiny_tokenizer.vocabulary
+    rows = tiny_tokenizer.rows(tiny_texts[0][:9], LENGTH)
+    scores = evaluation.WeightsScorer(weights, prefixes).score(rows)
+    i, known = 0, 0
+    for row in rows:
+        state = model.initial_state(weights, 1)
+        for word, target in zip(row[:-1], row[1:], strict=True):
+            if target == PAD:
+                break
+            logits, state = model.step(weights, np.array([word]), state)
+            logits = np.asarray(logits[0], np.float64)
+            assert scores.likeliest[i] == (np.argmax(logits) == target)
+            assert scores.cross_entropy[i] == pytest.approx(
+                np.log(np.exp(logits).sum()) - logits[target], 1e-4
+            )
+            if target > UNKNOWN:
+                best = sorted(range(4, len(vocabulary)), key=lambda j: -logits[j])  # noqa: B023
+                assert scores.rank[i] == best.index(target)
+                word = vocabulary[target]
+                assert min(scores.letters[i], len(word)) == shown_after(vocabulary, best, word)
+                known += 1
+            i += 1
+    assert i == len(scores.rank) and known > 20
+    assert np.min(scores.letters) > 0 or len(set(scores.letters)) > 2
+
+
+def shown_after(vocabulary, best, word):
+    """The typing that `keystrokes` describes, letter by letter, until it is typed anyway."""
+    for letters in range(len(word)):
+        if (
+            word
+            in [w for w in map(vocabulary.__getitem__, best) if w.startswith(word[:letters])][:3]
+        ):
+            return letters
+    return len(word)
+
+
+def test_equal_words_are_suggested_in_the_order_of_the_vocabulary(tiny_tokenizer, prefixes):
+    words = len(tiny_tokenizer)
+    rows = np.array([[1, *range(4, 11)]], np.int32)
+
+    def alike(rows):
+        return np.full((np.sum(rows[:, 1:] != PAD), words), -np.log(words), np.float32)
+
+    scores = evaluation.LogProbabilitiesScorer(alike, prefixes).score(rows)
+    assert scores.rank.tolist() == list(range(7))
+    unigram = evaluation.UnigramScorer(prefixes).score(rows)
+    assert unigram.rank.tolist() == list(range(7))
+    assert unigram.letters.tolist() == scores.letters.tolist()
+    assert scores.cross_entropy == pytest.approx(np.log(words))
+
+
+def test_unigram_suggests_the_most_frequent_training_words(tiny_texts, tiny_tokenizer, prefixes):
+    text = tiny_tokenizer.text(tiny_texts[0], LENGTH)
+    counts = metrics.count(text, evaluation.UnigramScorer(prefixes).score(text.rows))
+    words = [i for i in text.rows[:, 1:].ravel() if i not in (PAD, END)]
+    first = [tiny_tokenizer.encode(w)[0] for w in tiny_tokenizer.vocabulary[4:9]]
+    assert counts.words == len(words)
+    assert counts.top1 == sum(i == first[0] for i in words) > 0
+    assert counts.top3 == sum(i in first[:3] for i in words) > counts.top1
+    assert counts.top5 == sum(i in first for i in words)
+
+
+def test_letters_of_words_outside_the_vocabulary_count(tiny_tokenizer):
+    text = tiny_tokenizer.text(["how are zzyzxq", "!", "you'll see"], LENGTH)
+    assert text.letters.tolist() == [[3, 3, 6, 0, 0, 0, 0], [6, 3, 0, 0, 0, 0, 0]]
+    assert text.rows[0, 3] == UNKNOWN
+    np.testing.assert_array_equal(
+        text.rows, tiny_tokenizer.rows(["how are zzyzxq", "!", "you'll see"], LENGTH)
+    )
+    long = tiny_tokenizer.text(["how are you " * 5], LENGTH)
+    assert long.letters.tolist() == [[3] * LENGTH] and long.rows[0, -1] != END
+
+
+def test_users_add_up(tiny_texts, tiny_tokenizer, weights, prefixes):
+    """Also with more sentences than are scored at once."""
+    scorer = evaluation.WeightsScorer(weights, prefixes)
+    texts = [*tiny_texts[:6], [], [s for user in tiny_texts for s in user][:300]]
+    users = [tiny_tokenizer.text(t, LENGTH) for t in texts]
+    counted = evaluation.count_users({"model": scorer}, users)["model"]
+    assert [user.sentences for user in counted] == [len(user.rows) for user in users]
+    assert counted[6] == metrics.User()
+    by_sentence = [
+        metrics.count(part, scorer.score(part.rows))
+        for i in range(len(users[-1].rows))
+        for part in [type(users[-1])(*(values[i : i + 1] for values in users[-1]))]
+    ]
+    whole, parts = counted[-1].total.numbers(), sum(by_sentence, metrics.Counts()).numbers()
+    assert whole == pytest.approx(parts, rel=1e-6)
+
+
+def test_federated_evaluation_counts_as_evaluation_does(
+    in_tff, tiny_texts, tiny_tokenizer, sizes, weights, prefixes
+):
+    """A cohort with a phone of no sentence and one of more than are scored at once."""
+    import tensorflow_federated as tff
+
+    everything = [s for user in tiny_texts for s in user][:150]
+    users = [tiny_tokenizer.text(t, LENGTH) for t in (*tiny_texts[:3], [], everything)]
+    scorer = evaluation.WeightsScorer(weights, prefixes)
+    counted = evaluation.count_users({"model": scorer}, users)["model"]
+    expected = sum((user.total for user in counted), metrics.Counts())
+
+    async def sums():
+        evaluate = federated_evaluation.computation(sizes)
+        result = evaluate(weights, [phone_data(user.rows) for user in users])
+        return await tff.program.materialize_value(result)
+
+    counts = metrics.Counts(**in_tff(sums))
+    assert counts.numbers()[:7] == expected.numbers()[:7] and counts.top3 > counts.top1 > 0
+    assert counts.cross_entropy == pytest.approx(expected.cross_entropy, rel=1e-5)
