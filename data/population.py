@@ -147,6 +147,11 @@ class Population:
             return texts
         return [texts[i] for i in voice_positions(self._seed, number, len(texts), count)]
 
+    def times(self, user: int) -> list[float | None]:
+        """Returns when a user wrote each sentence, in seconds since 1970; None where not known."""
+        query = "SELECT time FROM sentence WHERE user = ? ORDER BY position"
+        return [time for (time,) in self._rows(query, operator.index(user))]
+
     def sentence_counts(self, numbers: Iterable[int]) -> np.ndarray:
         """Returns how many sentences phones, or users, have, int64 `[n]`, without reading them."""
         counts = []

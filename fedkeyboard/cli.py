@@ -332,6 +332,78 @@ def personalize(
 
 
 @app.command()
+def baseline(
+    name: Annotated[
+        Literal["unigram", "kneser-ney", "local", "central", "federated", "personalized"],
+        typer.Argument(help="What to measure; docs/accuracy.md says what each is."),
+    ],
+    run: RunDirectory,
+    split: Split = "test",
+    as_json: AsJson = False,
+) -> None:
+    """Make a model to compare with, on a run's users and vocabulary, and measure it."""
+    from simulation import comparison, report, runs
+    from simulation.task import Task
+
+    opened = runs.open_run(run)
+    with opened.open_population() as population, runs.claimed(opened.path):
+        assessed = comparison.assess(name, Task(opened, population, split, _ERR))
+    if as_json:
+        _print_json(
+            {
+                "baseline": name,
+                "split": split,
+                "settings": assessed.settings,
+                **assessed.notes,
+                **assessed.report,
+            }
+        )
+        return
+    part = "" if assessed.report["on"] == "whole" else ", last fifth of their sentences"
+    title = f"{assessed.report['users']:,} {split} users{part}"
+    _print_table(report.figures(assessed.report), (title, name, "95% interval"))
+
+
+@app.command()
+def compare(
+    run: Annotated[
+        list[pathlib.Path],
+        typer.Argument(
+            metavar="RUN...", help="Runs on one population; the first has the baselines."
+        ),
+    ],
+    split: Split = "test",
+    central: Annotated[
+        bool, typer.Option(help="Train the model on all text in one place, which takes minutes.")
+    ] = True,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="The page; default, RUN/comparison.html.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold federated runs against phones left alone, an n-gram and a model with all the text."""
+    from simulation import comparison, comparison_page, report, runs
+
+    opened = [runs.open_run(path) for path in run]
+    out = out or opened[0].path / "comparison.html"
+    compared = comparison.compare(opened, split, _ERR, central=central)
+    comparison_page.write(out, compared)
+    if as_json:
+        _print_json({"page": str(out), **compared})
+        return
+    for of_run in compared["runs"]:
+        columns = (
+            *report.COMPARED.values(),
+            *(f"{c}, last fifth" for c in report.COMPARED.values()),
+        )
+        _print_table(report.comparison_rows(of_run), (of_run["name"], *columns))
+        _OUT.print()
+        _print_table(report.ratio_rows(of_run), ("top-1 recall", "ratio", "95% interval"))
+        _OUT.print()
+    _OUT.print(f"page {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def suggest(
     model: Annotated[
         pathlib.Path,

@@ -4,6 +4,7 @@ import base64
 import csv
 import html
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -65,18 +66,53 @@ HEADER = ("model", "95% interval", "unigram")
 def rows(metrics: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """Returns the main figures as rows of a table: name, and `HEADER`."""
     unigram = metrics["baselines"]["unigram"]
-    lines = []
-    for name, title in _FIGURES.items():
-        ends = metrics["intervals"][name]
-        lines.append(
-            (
-                title,
-                _figure(name, metrics[name]),
-                " to ".join(_figure(name, end) for end in ends) if ends else "",
-                "" if name == "oov_rate" else _figure(name, unigram[name]),
-            )
+    return [
+        (*line, "" if name == "oov_rate" else _figure(name, unigram[name]))
+        for name, line in zip(_FIGURES, figures(metrics), strict=True)
+    ]
+
+
+def figures(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Returns the main figures as rows of a table: name, value and 95% interval."""
+    return [
+        (title, _figure(name, metrics[name]), _interval(name, metrics["intervals"][name]))
+        for name, title in _FIGURES.items()
+    ]
+
+
+def _interval(name: str, ends: Sequence[float] | None) -> str:
+    return " to ".join(_figure(name, end) for end in ends) if ends else ""
+
+
+COMPARED = {name: _FIGURES[name] for name in ("top1_recall", "top3_recall", "keystroke_savings")}
+
+
+def comparison_rows(of_run: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Returns a run's models as rows of a table: name, `COMPARED` of all and of later sentences."""
+    return [
+        (
+            name,
+            *(_figure(f, report[f]) if report["on"] == "whole" else "" for f in COMPARED),
+            *(_figure(f, of_run["later"][name][f]) for f in COMPARED),
         )
-    return lines
+        for name, report in of_run["models"].items()
+    ]
+
+
+def ratio_rows(of_run: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Returns a comparison's ratios as rows of a table: which, the ratio, its 95% interval."""
+
+    def ratio(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}x"
+
+    return [
+        (
+            f"{of['model']} against {of['against']}" + (", last fifth" * (of["on"] == "later")),
+            ratio(of["ratio"]),
+            " to ".join(map(ratio, of["interval"])) if of["interval"] else "",
+        )
+        for of in of_run["ratios"]
+    ]
 
 
 def _figure(name: str, value: float | None) -> str:

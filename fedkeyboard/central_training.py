@@ -1,0 +1,116 @@
+"""The upper bound: the same model trained on all text in one place, as nobody should.
+
+Minibatch Adam (Kingma and Ba 2015, arXiv 1412.6980) over all training users' sentences, shuffled
+each epoch; the rate rises linearly and then falls to 0 along half a cosine. The loss and its
+gradients are the client work's (`fedkeyboard.model`), the optimizer is TFF's, and the clipping is
+that of a phone's batch, so that what differs from the federated model is where the text is.
+"""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedkeyboard import batches, model
+
+_WARM_UP = 0.05  # Share of all steps.
+
+
+@dataclasses.dataclass(frozen=True)
+class CentralTraining:
+    """How the centralised model trains.
+
+    Attributes:
+      learning_rate: Adam's largest.
+      batch_size: Sentences in a batch.
+      epochs: Passes over all sentences.
+      clipping_norm: Largest L2 norm of a batch's gradient.
+      bfloat16: As of `local_training.LocalTraining`.
+    """
+
+    learning_rate: float = 2e-3
+    batch_size: int = 32
+    epochs: int = 8
+    clipping_norm: float = 1.0
+    bfloat16: bool = False
+
+
+class Epoch(NamedTuple):
+    """The training after an epoch: what to go on from, and the mean loss of its batches."""
+
+    epoch: int
+    weights: model.Weights
+    optimizer: Any
+    loss: float
+
+
+def train(begin: Epoch, rows: np.ndarray, settings: CentralTraining, seed: int) -> Iterator[Epoch]:
+    """Yields the training after each epoch that is left.
+
+    Args:
+      begin: `start`, or an epoch that an earlier call yielded.
+      rows: int32 `[n, T + 1]`, all training users' sentences.
+      settings: How to train.
+      seed: Draws the order of each epoch.
+    """
+    steps = -(-len(rows) // settings.batch_size)
+    run = _epoch(settings, model.Weights(*(w.shape for w in begin.weights)), rows.shape[1], steps)
+    _, weights, optimizer, _ = begin
+    for epoch in range(begin.epoch, settings.epochs):
+        order = np.random.default_rng([seed, epoch + 1]).permutation(len(rows))
+        weights, optimizer, loss = run(
+            weights, optimizer, tf.constant(rows[order]), tf.constant(epoch * steps)
+        )
+        yield Epoch(epoch + 1, weights, optimizer, float(loss))
+
+
+def start(weights: model.Weights) -> Epoch:
+    """Returns the training before its first epoch."""
+    specs = model.Weights(*(tf.TensorSpec(w.shape) for w in weights))
+    optimizer = tf.nest.map_structure(tf.convert_to_tensor, _optimizer().initialize(specs))
+    return Epoch(0, model.Weights(*map(tf.constant, weights)), optimizer, np.nan)
+
+
+def _optimizer() -> tff.learning.optimizers.Optimizer:
+    return tff.learning.optimizers.build_adam(1.0, epsilon=1e-8)
+
+
+@functools.cache
+def _epoch(
+    settings: CentralTraining, shapes: model.Weights, row_length: int, steps: int
+) -> Callable[..., tuple[model.Weights, Any, tf.Tensor]]:
+    """Returns an epoch of training, traced: weights, optimizer, rows and steps done before it."""
+    optimizer = _optimizer()
+    precision = tf.bfloat16 if settings.bfloat16 else tf.float32
+    total = settings.epochs * steps
+    warm_up = max(1, int(_WARM_UP * total))
+
+    def rate(step: tf.Tensor) -> tf.Tensor:
+        done = tf.cast(step, tf.float32)
+        fallen = 0.5 * (1.0 + tf.cos(np.pi * (done - warm_up) / max(1, total - warm_up)))
+        return settings.learning_rate * tf.where(step < warm_up, (done + 1) / warm_up, fallen)
+
+    def epoch(weights: model.Weights, state: Any, rows: tf.Tensor, before: tf.Tensor) -> Any:
+        def batch(i: tf.Tensor, weights: model.Weights, state: Any, loss_sum: tf.Tensor) -> Any:
+            packed = batches.pack(rows[i * settings.batch_size : (i + 1) * settings.batch_size])
+            loss, gradients = model.loss_and_gradients(weights, packed, precision)
+            clipped, _ = tf.clip_by_global_norm(gradients, settings.clipping_norm)
+            state = collections.OrderedDict(state, learning_rate=rate(before + i))
+            state, weights = optimizer.next(state, weights, model.Weights(*clipped))
+            return i + 1, weights, state, loss_sum + loss
+
+        _, weights, state, loss_sum = tf.while_loop(
+            lambda i, *_: i < steps,
+            batch,
+            (tf.constant(0), weights, state, tf.constant(0.0)),
+            parallel_iterations=1,
+        )
+        return weights, state, loss_sum / steps
+
+    del shapes, row_length  # They tell traces apart.
+    return tf.function(epoch, autograph=False)

@@ -1,0 +1,107 @@
+"""What a federated model is compared with, on the same users and with the same vocabulary.
+
+    unigram       the most frequent training words, always
+    kneser-ney    a trigram model of all training users' text (`fedkeyboard.kneser_ney`)
+    central       the run's model trained on all text in one place (`fedkeyboard.central_training`)
+    local         the run's model, trained by each user alone, from scratch
+    federated     the run's model
+    personalized  the run's model, trained on by each user (`simulation.personalization`)
+
+`local` and `personalized` train on the first 80% of each user's sentences and are tested on the
+rest; the others are tested on all, of which the rest is counted apart.
+
+What `central`, `local` and `personalized` are set to was chosen on validation users, as the
+federated model's settings were (docs/accuracy.md).
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fedkeyboard import evaluation, kneser_ney, metrics, model
+from fedkeyboard.central_training import CentralTraining
+from fedkeyboard.local_training import LocalTraining
+from simulation import centralized, personalization
+from simulation.task import Task
+
+CENTRAL = CentralTraining()
+LOCAL = LocalTraining(learning_rate=1.0, batch_size=8, epochs=10, clipping_norm=1.0)
+PERSONAL = LocalTraining(learning_rate=0.3, batch_size=16, epochs=3, clipping_norm=1.0)
+
+
+class Outcome(NamedTuple):
+    """A model's counts on each user of the split, and what else is to be known of it."""
+
+    users: list[metrics.User]
+    notes: dict[str, Any] = {}
+
+
+class Baseline(NamedTuple):
+    """A model to compare with.
+
+    Attributes:
+      settings: What decides it, in the types of JSON, beyond population, vocabulary and split.
+      outcome: Makes and tests it.
+    """
+
+    settings: Callable[[Task], dict[str, Any]]
+    outcome: Callable[[Task], Outcome]
+
+
+def _unigram(task: Task) -> Outcome:
+    return Outcome(task.count("unigram", evaluation.UnigramScorer(task.prefixes)))
+
+
+def _kneser_ney(task: Task) -> Outcome:
+    trigram = kneser_ney.Trigram.fit(task.training_rows(), len(task.run.tokenizer))
+    scorer = evaluation.LogProbabilitiesScorer(trigram.log_probabilities, task.prefixes)
+    return Outcome(task.count("kneser-ney", scorer))
+
+
+def _central(task: Task) -> Outcome:
+    weights, epoch = centralized.train(task, CENTRAL)
+    return Outcome(task.count_weights("central", weights), {"best_epoch": epoch})
+
+
+def _local(task: Task) -> Outcome:
+    initial = model.initial_weights(task.run.sizes, task.run.config.seed)
+    return _personal(task.personalize("local", initial, LOCAL))
+
+
+def _federated(task: Task) -> Outcome:
+    return Outcome(task.count_weights("federated", task.run.weights()[0]))
+
+
+def _personalized(task: Task) -> Outcome:
+    return _personal(task.personalize("personalized", task.run.weights()[0], PERSONAL))
+
+
+def _personal(compared: list[personalization.Compared | None]) -> Outcome:
+    users = [metrics.User(later=c.after) if c else metrics.User() for c in compared]
+    return Outcome(users, personalization.gains(compared))
+
+
+def _weights_of_run(task: Task) -> dict[str, Any]:
+    weights, round_number = task.run.weights()
+    digest = hashlib.sha256(b"".join(np.asarray(w).tobytes() for w in weights))
+    return {"rounds": round_number, "weights_sha256": digest.hexdigest()}
+
+
+def _with_seed(settings: CentralTraining | LocalTraining) -> Callable[[Task], dict[str, Any]]:
+    return lambda task: {**dataclasses.asdict(settings), "seed": task.run.config.seed}
+
+
+BASELINES = {
+    "unigram": Baseline(lambda task: {}, _unigram),
+    "kneser-ney": Baseline(lambda task: {}, _kneser_ney),
+    "local": Baseline(_with_seed(LOCAL), _local),
+    "federated": Baseline(_weights_of_run, _federated),
+    "personalized": Baseline(
+        lambda task: {**_weights_of_run(task), **dataclasses.asdict(PERSONAL)}, _personalized
+    ),
+    "central": Baseline(_with_seed(CENTRAL), _central),
+}
+"""By name, in the order in which they are made: the longest last."""

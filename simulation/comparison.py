@@ -1,0 +1,283 @@
+"""What federated learning gains over leaving each phone alone, and loses against taking all text.
+
+Each model's counts on the users of a split are kept in RUN/baselines/NAME-SPLIT.json with all that
+decided them, and made again only if that differs; so a comparison that was stopped goes on.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from data.population import Population
+from fedkeyboard import files, intervals, metrics
+from fedkeyboard.errors import UserError
+from simulation import fleet_report, progress
+from simulation.baselines import BASELINES
+from simulation.runs import Run, claimed
+from simulation.task import Task
+
+# Of a run; all others depend on population and vocabulary alone.
+_OWN = ("federated", "personalized")
+_VERSION = 1
+_DAY = 86400.0
+
+# What is asked first: a model, the one it is held against, and on which sentences.
+_RATIOS = (
+    ("federated", "unigram", "whole"),
+    ("federated", "kneser-ney", "whole"),
+    ("federated", "central", "whole"),
+    ("federated", "local", "later"),
+    ("personalized", "federated", "later"),
+)
+
+
+class Assessed(NamedTuple):
+    """A model's counts on the users of a split, in their order, and what is known of it."""
+
+    users: list[metrics.User]
+    settings: dict[str, Any]
+    notes: dict[str, Any]
+    report: dict[str, Any]
+
+
+def assess(name: str, task: Task) -> Assessed:
+    """Returns what a model of `BASELINES` is worth, from its file if that still holds."""
+    baseline = BASELINES[name]
+    path = task.run.path / "baselines" / f"{name}-{task.split}.json"
+    made_from = {
+        "version": _VERSION,
+        "split": task.split,
+        "population": task.population.fingerprint,
+        "tokenizer": hashlib.sha256(task.run.tokenizer.model).hexdigest(),
+        "model": dataclasses.asdict(task.run.sizes),
+        "settings": baseline.settings(task),
+    }
+    kept = _read(path, made_from)
+    if kept is not None:
+        progress.say(task.console, f"{name:<12}from {path}")
+        return kept
+    users, notes = baseline.outcome(task)
+    assessed = Assessed(users, made_from["settings"], notes, _report(users))
+    record = {
+        "baseline": name,
+        "made_from": made_from,
+        "notes": notes,
+        "report": assessed.report,
+        # Of each user the sums, without id or text, for intervals that pair two models.
+        "counts": [field.name for field in dataclasses.fields(metrics.Counts)],
+        "whole": [user.total.numbers() for user in users],
+        "later": [user.later.numbers() for user in users],
+    }
+    files.write_text(path, json.dumps(record) + "\n")
+    return assessed
+
+
+def _report(users: Sequence[metrics.User]) -> dict[str, Any]:
+    """Returns the metrics on all sentences, or on the later ones if a model has no others."""
+    if any(user.total.words for user in users):
+        return {"on": "whole", **metrics.report(users, {})}
+    later = [metrics.User(total=user.later) for user in users if user.later.words]
+    return {"on": "later", **metrics.report(later, {})}
+
+
+def _read(path: pathlib.Path, made_from: dict[str, Any]) -> Assessed | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        # As JSON has them: a tuple is a list there.
+        if record["made_from"] != json.loads(json.dumps(made_from)):
+            return None
+        users = [
+            metrics.User(metrics.Counts(*whole), metrics.Counts(*later))
+            for whole, later in zip(record["whole"], record["later"], strict=True)
+        ]
+        return Assessed(users, made_from["settings"], record["notes"], record["report"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def compare(
+    compared: Sequence[Run], split: str, console: Console, *, central: bool = True
+) -> dict[str, Any]:
+    """Compares the models of some federated runs on the same users.
+
+    Args:
+      compared: Strategies, or fleets, to choose from, all on one population and with one
+        vocabulary. The baselines are made for the first.
+      split: Whose text they are tested on.
+      console: Where progress goes.
+      central: Whether to train the centralised model, which takes longest.
+
+    Returns:
+      In the types of JSON: `split`; `source` of the text; `users`; `runs`, of each `name`,
+      `strategy`, `models` (by name, `metrics.report` and what it is `on`: `whole` text or `later`),
+      `later` (by name, the metrics on the later sentences), `ratios`, `personal`
+      (`personalization.gains`), `costs`, `typing` and `rounds`.
+
+    Raises:
+      UserError: If the runs differ in population or vocabulary.
+    """
+    first = compared[0]
+    for run in compared[1:]:
+        if run.population_record()["fingerprint"] != first.population_record()["fingerprint"]:
+            raise UserError(f"{run.path}: on another population than {first.path}")
+        if run.tokenizer != first.tokenizer:
+            raise UserError(f"{run.path}: with another vocabulary than {first.path}")
+    with first.open_population() as population:
+        tasks = [Task(run, population, split, console) for run in compared]
+        with claimed(first.path):
+            shared = {
+                name: assess(name, tasks[0])
+                for name in BASELINES
+                if name not in _OWN and (central or name != "central")
+            }
+        described = []
+        for task in tasks:
+            with claimed(task.run.path):
+                own = {name: assess(name, task) for name in _OWN}
+            described.append(_compare_run(task, {**shared, **own}))
+        return {
+            "split": split,
+            "source": population.description["source"],
+            "users": len(population.users(split)),
+            "runs": described,
+        }
+
+
+def _compare_run(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any]:
+    config = task.run.config
+    models = {name: of.report for name, of in assessed.items()}
+    return {
+        "name": task.run.path.name,
+        "strategy": {
+            "algorithm": getattr(config.client, "algorithm", "fedavg"),
+            "server_optimizer": config.server.optimizer,
+            "cohort": config.rounds.cohort,
+            "rounds": task.run.weights()[1],
+            "phones": task.run.population_record()["phones"]["train"],
+        },
+        "models": models,
+        "later": {name: _on_later(of) for name, of in assessed.items()},
+        "ratios": [
+            {"model": one, "against": other, "on": on, **_ratio(assessed[one], assessed[other], on)}
+            for one, other, on in _RATIOS
+            if one in assessed and other in assessed
+        ],
+        "personal": assessed["personalized"].notes,
+        "costs": _costs(task),
+        "typing": _typing(task, assessed),
+        "rounds": _curve(task),
+    }
+
+
+def _sums(assessed: Assessed, on: str) -> np.ndarray:
+    which = "total" if on == "whole" else "later"
+    return np.array([getattr(user, which).numbers() for user in assessed.users], np.float64)
+
+
+def _on_later(assessed: Assessed) -> dict[str, Any]:
+    numbers = _sums(assessed, "later")
+    numbers = numbers[numbers[:, 0] > 0]
+    summary = metrics.Counts(*numbers.sum(axis=0)).summary()
+    return {
+        "users": len(numbers),
+        **summary,
+        "intervals": {
+            name: intervals.interval(numbers, figure)
+            for name, figure in metrics.FIGURES.items()
+            if summary[name] is not None
+        },
+        "per_user": {
+            "top1_recall": metrics.distribution(list(metrics.FIGURES["top1_recall"](numbers)))
+        },
+    }
+
+
+def _ratio(one: Assessed, other: Assessed, on: str) -> dict[str, Any]:
+    """Returns the ratio of two models' top-1 recalls on the same users, with its interval."""
+    recall = metrics.FIGURES["top1_recall"]
+    numbers = np.concatenate([_sums(one, on), _sums(other, on)], axis=1)
+    fields = numbers.shape[1] // 2
+
+    def ratio(sums: np.ndarray) -> np.ndarray:
+        return recall(sums[:, :fields]) / recall(sums[:, fields:])
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(ratio(numbers.sum(axis=0, keepdims=True))[0])
+    return {
+        "ratio": value if math.isfinite(value) else None,
+        "interval": intervals.interval(numbers[numbers[:, 0] > 0], ratio),
+    }
+
+
+def _costs(task: Task) -> dict[str, Any]:
+    """Returns what the training moved, and what stayed at home, in bytes a phone that took part."""
+    fleet = fleet_report.figures(fleet_report.read_rounds(task.run.rounds_csv))
+    seen = max(1, fleet["phones_seen"])
+    users = task.population.users("train")
+    text = sum(
+        len(sentence.encode()) for user in users for sentence in task.population.sentences(user)
+    )
+    return {
+        "bytes_down_per_phone": fleet["bytes_down"] / seen,
+        "bytes_up_per_phone": fleet["bytes_up"] / seen,
+        "text_bytes_per_user": text / len(users),
+        "rounds_per_phone": fleet["reported"] / seen,
+        "virtual_days": fleet["virtual_seconds"] / _DAY,
+    }
+
+
+def _typing(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any] | None:
+    """Returns the keys of a day on which a user writes, and how many each model saves of them.
+
+    None if the population has no times.
+    """
+    days = sum(active_days(task.population, user) for user in task.population.users(task.split))
+    if not days:
+        return None
+    keys = sum(user.total.keys for user in assessed["federated"].users)
+    return {
+        "active_days": days,
+        "keys_a_day": keys / days,
+        "saved_a_day": {
+            name: sum(user.total.keys_saved for user in of.users) / days
+            for name, of in assessed.items()
+            if of.report["on"] == "whole"
+        },
+    }
+
+
+def active_days(population: Population, user: int) -> int:
+    """Returns on how many days (UTC) a user wrote; 0 if the population has no times."""
+    return len({int(time // _DAY) for time in population.times(user) if time is not None})
+
+
+def _curve(task: Task) -> dict[str, list[float | None]]:
+    """Returns the validation metrics over the rounds, and what a phone had moved by then."""
+    with open(task.run.rounds_csv, newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    moved = itertools.accumulate(int(line["bytes_down"]) + int(line["bytes_up"]) for line in lines)
+    curve: dict[str, list[float | None]] = {}
+    for line, total in zip(lines, moved, strict=True):
+        if not line["validation_top1_recall"]:
+            continue
+        point = {
+            "round": int(line["round"]),
+            "bytes_per_phone": total / max(1, int(line["phones_seen"])),
+            "days": (float(line["virtual_start"]) + float(line["virtual_seconds"])) / _DAY,
+            **{
+                name: float(line[f"validation_{name}"]) if line[f"validation_{name}"] else None
+                for name in ("top1_recall", "top3_recall", "perplexity")
+            },
+        }
+        for name, value in point.items():
+            curve.setdefault(name, []).append(value)
+    return curve

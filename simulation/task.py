@@ -1,0 +1,63 @@
+"""What models are compared on: the users of a split of a run's population."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+from rich.console import Console
+
+from data.population import Population
+from fedkeyboard import evaluation, keystrokes, metrics, model
+from fedkeyboard.local_training import LocalTraining
+from fedkeyboard.tokenizer import Text
+from simulation import assessment, personalization
+from simulation.runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What all are compared on.
+
+    Attributes:
+      run: The federated run, whose vocabulary, sizes and seed all have.
+      population: Its population.
+      split: Whose text they are tested on.
+      console: Where progress goes.
+    """
+
+    run: Run
+    population: Population
+    split: str
+    console: Console
+
+    @functools.cached_property
+    def prefixes(self) -> keystrokes.Prefixes:
+        """The vocabulary's."""
+        return keystrokes.prefixes(self.run.tokenizer.vocabulary)
+
+    def count(self, name: str, scorer: evaluation.Scorer) -> list[metrics.User]:
+        """Returns a model's counts on each user."""
+        with self._texts(f"{name}: evaluating {self.split} users") as texts:
+            return evaluation.count_users({name: scorer}, texts)[name]
+
+    def count_weights(self, name: str, weights: model.Weights) -> list[metrics.User]:
+        """Returns the counts of a model of these weights."""
+        return self.count(name, evaluation.WeightsScorer(weights, self.prefixes))
+
+    def personalize(
+        self, name: str, weights: model.Weights, settings: LocalTraining
+    ) -> list[personalization.Compared | None]:
+        """Trains a model on each user's first sentences, and compares on the later ones."""
+        with self._texts(f"{name}: training on {self.split} users") as texts:
+            return personalization.personalize(weights, texts, settings, self.prefixes)
+
+    def training_rows(self) -> Iterator[np.ndarray]:
+        """Yields all sentences of each training user."""
+        length = self.run.sizes.length
+        for user in self.population.users("train"):
+            yield self.run.tokenizer.rows(self.population.sentences(user), length)
+
+    def _texts(self, doing: str) -> contextlib.AbstractContextManager[Iterator[Text]]:
+        return assessment.users(self.run, self.population, self.split, doing, self.console)
