@@ -1,4 +1,4 @@
-"""Sources of messages: the bundled corpus, and CSV and JSON Lines files of the user's own.
+"""Sources of messages: the bundled corpus, and files of the user's own; CSV and JSON Lines here.
 
 A source yields `Message` records one at a time, so that a file may be larger than memory. Input
 that cannot be used raises `UserError`, on the first `next` (`data.messages` says how).
@@ -16,13 +16,32 @@ from collections.abc import Iterator
 
 import chitchat_dataset
 
-from data import messages
+from data import leaf, messages, parquet, tff_clients
 from data.messages import Message, PathLike
+from data.population import is_population
 from fedkeyboard.errors import UserError
 
 # A message of a million characters is a quote that was never closed. With a limit, such a file is
 # refused soon and with the right row, where csv would read the rest of it as one field.
 _LONGEST_FIELD = 1 << 20
+
+_ENDINGS = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".json": "leaf",
+    ".sqlite": "tff",
+    ".db": "tff",
+}
+_COLUMNS = ("user_column", "text_column", "time_column")
+_OPTIONS = {
+    "chitchat": (),
+    "csv": _COLUMNS,
+    "jsonl": _COLUMNS,
+    "parquet": _COLUMNS,
+    "leaf": (),
+    "tff": ("text_column", "time_column", "source_split"),
+}
 
 
 def chitchat() -> Iterator[Message]:
@@ -48,26 +67,58 @@ def chitchat() -> Iterator[Message]:
 def open_source(
     corpus: str | None,
     path: PathLike | None,
-    form: str | None,
-    user_column: str,
-    text_column: str,
-    time_column: str | None,
+    form: str | None = None,
+    *,
+    user_column: str | None = None,
+    text_column: str | None = None,
+    time_column: str | None = None,
+    source_split: str | None = None,
 ) -> tuple[Iterator[Message], str]:
     """Returns the messages of the bundled corpus or of a file, and their name.
 
-    `form` is csv or jsonl; with None the name of the file says it.
+    `form` is csv, jsonl, parquet, leaf or tff; with None the name of the file says it. Users and
+    texts are by default in the columns "user" and "text"; `tff_clients` has defaults of its own.
 
-    Raises `UserError` unless exactly one of corpus and file is given, of a known format.
+    Raises `UserError` unless exactly one of corpus and file is given, of a known format, and the
+    options are for it.
     """
     if (corpus is None) == (path is None):
         raise UserError("give either --corpus chitchat, or --input FILE")
+    if path is not None and is_population(path):
+        raise UserError(
+            f"{path} is a population file already; give it to `fedkeyboard simulate --population`"
+        )
+    form = "chitchat" if path is None else form or _form(path)
+    options = {
+        "user_column": user_column,
+        "text_column": text_column,
+        "time_column": time_column,
+        "source_split": source_split,
+    }
+    for name, value in options.items():
+        if value is not None and name not in _OPTIONS[form]:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{path or corpus}: {option} is not for {form}; leave it out")
     if path is None:
         return chitchat(), f"chitchat-dataset {importlib.metadata.version('chitchat-dataset')}"
-    form = form or os.path.splitext(path)[1].removeprefix(".").lower()
-    readers = {"csv": csv_file, "jsonl": jsonl_file}
-    if form not in readers:
-        raise UserError(f"{path}: its name does not end in .csv or .jsonl; give --format")
-    return readers[form](path, user_column, text_column, time_column), str(path)
+    if form == "leaf":
+        return leaf.leaf_files(path), str(path)
+    if form == "tff":
+        return tff_clients.tff_file(path, text_column, time_column, source_split), str(path)
+    reader = {"csv": csv_file, "jsonl": jsonl_file, "parquet": parquet.parquet_file}[form]
+    return reader(path, user_column or "user", text_column or "text", time_column), str(path)
+
+
+def _form(path: PathLike) -> str:
+    """Returns the format that the name of a file says."""
+    ending = os.path.splitext(path)[1].lower()
+    if os.path.isdir(path):
+        return "leaf"
+    if ending in (".lzma", ".xz"):
+        raise UserError(f"{path} is compressed; decompress it with `xz --decompress` first")
+    if ending not in _ENDINGS:
+        raise UserError(f"{path}: its name does not end in {', '.join(_ENDINGS)}; give --format")
+    return _ENDINGS[ending]
 
 
 def csv_file(
