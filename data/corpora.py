@@ -1,48 +1,47 @@
-"""Sources of messages: the bundled corpus, and CSV or JSON Lines files of the user's own.
+"""Sources of messages: the bundled corpus, and files of the user's own; CSV and JSON Lines here.
 
 A source yields `Message` records one at a time, so that a file may be larger than memory. Input
-that cannot be used raises `UserError`, on the first `next`, with one line that names the file,
-the row and what to do. Messages are private: an error names rows, never a user id or a text.
+that cannot be used raises `UserError`, on the first `next` (`data.messages` says how).
 
 Rows are physical lines, counted from 1 (so the header of a CSV file is line 1). A CSV text may
 hold line breaks; such a row is named by the line on which it begins.
 """
 
-import codecs
 import contextlib
 import csv
 import importlib.metadata
 import json
-import math
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import NamedTuple
 
 import chitchat_dataset
 
+from data import leaf, messages, parquet, tff_clients
+from data.messages import Message, PathLike
+from data.population import is_population
 from fedkeyboard.errors import UserError
-
-PathLike = str | os.PathLike[str]
 
 # A message of a million characters is a quote that was never closed. With a limit, such a file is
 # refused soon and with the right row, where csv would read the rest of it as one field.
 _LONGEST_FIELD = 1 << 20
-_MILLISECONDS_FROM = 1e11  # In seconds this would be the year 5138.
-_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # In seconds since 1970.
-_COLUMNS_LISTED, _COLUMN_CHARACTERS = 12, 30
 
-
-class Message(NamedTuple):
-    """One message as its source has it."""
-
-    user: str
-    """Whatever tells the senders apart; it is used for grouping and never stored."""
-    time: float | None
-    """Seconds since 1970 (UTC); None if the source has no times and its order is the order."""
-    text: str
-    row: int
-    """Where it stands in its source: a line of a file, or the number of the message, from 1."""
+_ENDINGS = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".parquet": "parquet",
+    ".json": "leaf",
+    ".sqlite": "tff",
+    ".db": "tff",
+}
+_COLUMNS = ("user_column", "text_column", "time_column")
+_OPTIONS = {
+    "chitchat": (),
+    "csv": _COLUMNS,
+    "jsonl": _COLUMNS,
+    "parquet": _COLUMNS,
+    "leaf": (),
+    "tff": ("text_column", "time_column", "source_split"),
+}
 
 
 def chitchat() -> Iterator[Message]:
@@ -61,33 +60,65 @@ def chitchat() -> Iterator[Message]:
         for turn in conversation["messages"]:
             for message in turn:
                 row += 1
-                time = _seconds(message["timestamp"])
+                time = messages.seconds(message["timestamp"])
                 yield Message(message["sender"], time, message["text"], row)
 
 
 def open_source(
     corpus: str | None,
     path: PathLike | None,
-    form: str | None,
-    user_column: str,
-    text_column: str,
-    time_column: str | None,
+    form: str | None = None,
+    *,
+    user_column: str | None = None,
+    text_column: str | None = None,
+    time_column: str | None = None,
+    source_split: str | None = None,
 ) -> tuple[Iterator[Message], str]:
     """Returns the messages of the bundled corpus or of a file, and their name.
 
-    `form` is csv or jsonl; with None the name of the file says it.
+    `form` is csv, jsonl, parquet, leaf or tff; with None the name of the file says it. Users and
+    texts are by default in the columns "user" and "text"; `tff_clients` has defaults of its own.
 
-    Raises `UserError` unless exactly one of corpus and file is given, of a known format.
+    Raises `UserError` unless exactly one of corpus and file is given, of a known format, and the
+    options are for it.
     """
     if (corpus is None) == (path is None):
         raise UserError("give either --corpus chitchat, or --input FILE")
+    if path is not None and is_population(path):
+        raise UserError(
+            f"{path} is a population file already; give it to `fedkeyboard simulate --population`"
+        )
+    form = "chitchat" if path is None else form or _form(path)
+    options = {
+        "user_column": user_column,
+        "text_column": text_column,
+        "time_column": time_column,
+        "source_split": source_split,
+    }
+    for name, value in options.items():
+        if value is not None and name not in _OPTIONS[form]:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{path or corpus}: {option} is not for {form}; leave it out")
     if path is None:
         return chitchat(), f"chitchat-dataset {importlib.metadata.version('chitchat-dataset')}"
-    form = form or os.path.splitext(path)[1].removeprefix(".").lower()
-    readers = {"csv": csv_file, "jsonl": jsonl_file}
-    if form not in readers:
-        raise UserError(f"{path}: its name does not end in .csv or .jsonl; give --format")
-    return readers[form](path, user_column, text_column, time_column), str(path)
+    if form == "leaf":
+        return leaf.leaf_files(path), str(path)
+    if form == "tff":
+        return tff_clients.tff_file(path, text_column, time_column, source_split), str(path)
+    reader = {"csv": csv_file, "jsonl": jsonl_file, "parquet": parquet.parquet_file}[form]
+    return reader(path, user_column or "user", text_column or "text", time_column), str(path)
+
+
+def _form(path: PathLike) -> str:
+    """Returns the format that the name of a file says."""
+    ending = os.path.splitext(path)[1].lower()
+    if os.path.isdir(path):
+        return "leaf"
+    if ending in (".lzma", ".xz"):
+        raise UserError(f"{path} is compressed; decompress it with `xz --decompress` first")
+    if ending not in _ENDINGS:
+        raise UserError(f"{path}: its name does not end in {', '.join(_ENDINGS)}; give --format")
+    return _ENDINGS[ending]
 
 
 def csv_file(
@@ -106,8 +137,8 @@ def csv_file(
         header, _ = next(_csv_rows(path, reader), (None, 0))
         if header is None:
             raise UserError(f"{path}: the file is empty; it needs a header row and messages")
-        user, text = (_column(path, header, name) for name in (user_column, text_column))
-        time = None if time_column is None else _column(path, header, time_column)
+        user, text = (messages.column(path, header, name) for name in (user_column, text_column))
+        time = None if time_column is None else messages.column(path, header, time_column)
         line = 0
         for fields, line in _csv_rows(path, reader):
             if len(fields) != len(header):
@@ -115,9 +146,9 @@ def csv_file(
                     f"{path}: line {line}: the row has {len(fields)} fields where the header has "
                     f"{len(header)}; put texts with commas or line breaks in double quotes"
                 )
-            if not fields[user].strip():
-                raise _no_user(path, line, user_column)
-            when = None if time is None else _time(path, line, time_column, fields[time])
+            place = f"line {line}"
+            messages.check_user(path, place, user_column, fields[user])
+            when = None if time is None else messages.time(path, place, time_column, fields[time])
             yield Message(fields[user], when, fields[text], line)
         if not line:
             raise UserError(f"{path}: there is a header but no message below it")
@@ -140,16 +171,16 @@ def jsonl_file(
                 continue
             found = True
             record = _json_object(path, number, line)
-            user = _json_value(path, number, record, user_column)
-            user = str(user) if type(user) is int else _json_string(path, number, user_column, user)
-            if not user.strip():
-                raise _no_user(path, number, user_column)
-            text = _json_value(path, number, record, text_column)
-            text = _json_string(path, number, text_column, text)
+            place = f"line {number}"
+            user = _json_value(path, place, record, user_column)
+            user = str(user) if type(user) is int else _json_string(path, place, user_column, user)
+            messages.check_user(path, place, user_column, user)
+            text = _json_value(path, place, record, text_column)
+            text = _json_string(path, place, text_column, text)
             when = None
             if time_column is not None:
-                value = _json_value(path, number, record, time_column)
-                when = _time(path, number, time_column, value)
+                value = _json_value(path, place, record, time_column)
+                when = messages.time(path, place, time_column, value)
             yield Message(user, when, text, number)
     if not found:
         raise UserError(f"{path}: the file is empty; it needs one JSON object a line")
@@ -158,16 +189,9 @@ def jsonl_file(
 @contextlib.contextmanager
 def _lines(path: PathLike) -> Iterator[Iterator[str]]:
     """Opens `path` and yields an iterator over its lines, checked, with their line ends."""
-    try:
-        # Bytes that are not UTF-8 come through as surrogates, which tells in which line they are.
-        file = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; check the path") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path} is a directory; name a file of messages") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    with file:
+    # Bytes that are not UTF-8 come through as surrogates, which tells in which line they are.
+    options = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    with messages.open_file(path, "r", **options) as file:
         yield _checked(path, file)
 
 
@@ -175,7 +199,7 @@ def _checked(path: PathLike, file: Iterator[str]) -> Iterator[str]:
     number = 0
     try:
         for number, line in enumerate(file, 1):
-            if not _encodable(line):
+            if not messages.is_encodable(line):
                 raise UserError(f"{path}: line {number} is not UTF-8; convert the file to UTF-8")
             if "\0" in line:
                 raise UserError(
@@ -186,16 +210,6 @@ def _checked(path: PathLike, file: Iterator[str]) -> Iterator[str]:
         raise UserError(
             f"{path}: cannot be read after line {number} ({error.strerror}); check the disk"
         ) from error
-
-
-def _encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        codecs.utf_8_encode(text)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _csv_rows(path: PathLike, reader) -> Iterator[tuple[list[str], int]]:
@@ -219,14 +233,6 @@ def _csv_rows(path: PathLike, reader) -> Iterator[tuple[list[str], int]]:
             yield fields, first
 
 
-def _column(path: PathLike, header: list[str], name: str) -> int:
-    if header.count(name) == 1:
-        return header.index(name)
-    if name in header:
-        raise UserError(f"{path}: several columns are called {_short(name)}; rename all but one")
-    raise UserError(f"{path}: there is no column {_short(name)}; the columns are {_listed(header)}")
-
-
 def _json_object(path: PathLike, number: int, line: str) -> dict:
     try:
         record = json.loads(line)
@@ -242,67 +248,20 @@ def _json_object(path: PathLike, number: int, line: str) -> dict:
     return record
 
 
-def _json_value(path: PathLike, number: int, record: dict, name: str):
+def _json_value(path: PathLike, place: str, record: dict, name: str):
     if name in record:
         return record[name]
     # The keys there are go unnamed: in an object such as {"anna": "hello"} they are the users.
     raise UserError(
-        f"{path}: line {number} has no key {_short(name)}; add it, or name the key that is there"
+        f"{path}: {place} has no key {messages.short(name)}; add it, or name the key that is there"
     )
 
 
-def _json_string(path: PathLike, number: int, name: str, value) -> str:
+def _json_string(path: PathLike, place: str, name: str, value) -> str:
     if not isinstance(value, str):
         raise UserError(
-            f"{path}: line {number}: {_short(name)} is not a string; "
+            f"{path}: {place}: {messages.short(name)} is not a string; "
             "write it in double quotes or remove the line"
         )
-    if not _encodable(value):
-        raise UserError(
-            f"{path}: line {number}: {_short(name)} holds half of a surrogate pair; "
-            "write the whole character or remove it"
-        )
+    messages.check_text(path, place, name, value)
     return value
-
-
-def _no_user(path: PathLike, line: int, name: str) -> UserError:
-    return UserError(
-        f"{path}: line {line}: {_short(name)} is empty; give the row a user or remove it"
-    )
-
-
-def _time(path: PathLike, line: int, name: str, value: str | float) -> float:
-    try:
-        return _seconds(value)
-    except (ValueError, OverflowError, TypeError):
-        raise UserError(
-            f"{path}: line {line}: {_short(name)} is not a time; write ISO 8601, such as "
-            "2024-05-31T18:20:00Z, or seconds or milliseconds since 1970"
-        ) from None  # The cause quotes the value, which is a text if the column is the wrong one.
-
-
-def _seconds(value: str | float) -> float:
-    """Reads a time as seconds since 1970; raises ValueError, OverflowError or TypeError."""
-    if isinstance(value, bool):
-        raise TypeError
-    try:
-        seconds = float(value)
-    except ValueError:
-        moment = datetime.fromisoformat(value.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if math.isfinite(seconds) and abs(seconds) > _MILLISECONDS_FROM:
-        seconds /= 1000
-    if not _YEAR_1 <= seconds < _YEAR_10000:
-        raise ValueError
-    return seconds
-
-
-def _listed(names: list[str]) -> str:
-    more = ["..."] if len(names) > _COLUMNS_LISTED else []
-    return ", ".join([_short(name) for name in names[:_COLUMNS_LISTED]] + more)
-
-
-def _short(name: str) -> str:
-    """A name in quotes, on one line, and short: a file without header has texts in its place."""
-    cut = name if len(name) <= _COLUMN_CHARACTERS else name[: _COLUMN_CHARACTERS - 3] + "..."
-    return json.dumps(cut, ensure_ascii=False)

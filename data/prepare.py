@@ -20,6 +20,7 @@ import numpy as np
 
 from data import corpora, voices
 from data.cleaning import Cleaning
+from data.messages import Message
 from data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
 from data.staging import UNFINISHED, Kept, Staging
 from fedkeyboard.errors import RunFailure, UserError
@@ -56,7 +57,7 @@ class Summary:
 
 
 def prepare(
-    messages: Iterable[corpora.Message],
+    messages: Iterable[Message],
     output: PathLike,
     *,
     source: str,

@@ -67,17 +67,30 @@ def prepare(
         Literal["chitchat"] | None, typer.Option(help="A bundled corpus instead of --input.")
     ] = None,
     input: Annotated[  # noqa: A002, the option's name
-        pathlib.Path | None, typer.Option(help="Your own text: a row a message.")
+        pathlib.Path | None,
+        typer.Option(help="Your own text: a file, or a directory of LEAF's."),
     ] = None,
     format: Annotated[  # noqa: A002
-        Literal["csv", "jsonl"] | None,
-        typer.Option(help="Of --input; default, as its name ends."),
+        Literal["csv", "jsonl", "parquet", "leaf", "tff"] | None,
+        typer.Option(
+            help="Of --input; default, as its name ends: .json is LEAF's, .sqlite or .db TFF's."
+        ),
     ] = None,
-    user_column: Annotated[str, typer.Option(help="Column or key of the user's id.")] = "user",
-    text_column: Annotated[str, typer.Option(help="Column or key of the message.")] = "text",
+    user_column: Annotated[
+        str | None, typer.Option(help="Column or key of the user's id; default, user.")
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column or key of the message; default, text; TFF's, tokens.")
+    ] = None,
     time_column: Annotated[
         str | None,
-        typer.Option(help="Column or key of the time: ISO 8601 or epoch; default, file order."),
+        typer.Option(
+            help="Column or key of the time: ISO 8601 or epoch; default, file order; TFF's, "
+            "creation_date."
+        ),
+    ] = None,
+    source_split: Annotated[
+        str | None, typer.Option(help="Read one split of TFF's, such as train; default, all.")
     ] = None,
     min_sentences: Annotated[
         int, typer.Option(help="Leave out users with fewer usable messages.")
@@ -98,7 +111,13 @@ def prepare(
 
     cleaning = Cleaning(minimum_sentences=min_sentences, maximum_sentences=max_sentences)
     messages, source = corpora.open_source(
-        corpus, input, format, user_column, text_column, time_column
+        corpus,
+        input,
+        format,
+        user_column=user_column,
+        text_column=text_column,
+        time_column=time_column,
+        source_split=source_split,
     )
     with progress.preparing(_ERR, "messages read", phones) as (on_message, on_voices):
         summary = preparing.prepare(

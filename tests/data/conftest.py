@@ -26,6 +26,18 @@ def refuses():
     return check
 
 
+@pytest.fixture
+def file(tmp_path_factory):
+    # Not tmp_path, whose name holds the parameters of the test, secrets among them.
+    path = tmp_path_factory.mktemp("files") / "messages"
+
+    def write(content):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def chitchat_population(corpus, tmp_path_factory):
     path = tmp_path_factory.mktemp("chitchat") / "chitchat.sqlite"

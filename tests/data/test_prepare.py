@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data import corpora
 from data.cleaning import Cleaning
-from data.corpora import Message
+from data.messages import Message
 from data.population import SPLITS, Population
 from data.prepare import ensure_chitchat, prepare, split_sizes
 from fedkeyboard.words import words

@@ -8,7 +8,7 @@ import pytest
 
 from data import corpora, staging
 from data.cleaning import Cleaning
-from data.corpora import Message
+from data.messages import Message
 from data.prepare import prepare
 from fedkeyboard.errors import RunFailure
 
@@ -149,7 +149,7 @@ class TestInterrupted:
         script = """
 import itertools, sys, time
 from data.cleaning import Cleaning
-from data.corpora import Message
+from data.messages import Message
 from data.prepare import prepare
 
 def messages():
