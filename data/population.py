@@ -28,7 +28,7 @@ import pathlib
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class Population:
       path: The file.
       description: What `meta` says, as a dict.
       fingerprint: sha256 of the contents, in hexadecimal.
-      splits: The names of the splits.
+      splits: The names of the splits that can be read.
       multiplied: Whether the training phones are voices of fewer real users.
     """
 
@@ -96,8 +96,17 @@ class Population:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, path: PathLike) -> "Population":
-        """Opens the file at `path`; raises `UserError` if it is no whole population file."""
+    def open(cls, path: PathLike, splits: Collection[str] = SPLITS) -> "Population":
+        """Opens a population file.
+
+        Args:
+          path: The file.
+          splits: What can be read of it. The phones and users of another split are to this
+            population as if there were none: what tunes a model has no way to the test users.
+
+        Raises:
+          UserError: If it is no whole population file.
+        """
         path = pathlib.Path(path)
         _check_header(path)
         # Immutable, because a population is replaced and never changed: SQLite takes no locks and
@@ -108,6 +117,9 @@ class Population:
             connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             rows = connection.execute("SELECT key, value FROM meta")
             description = {key: json.loads(value) for key, value in rows}
+            description["splits"] = {
+                name: split for name, split in description["splits"].items() if name in splits
+            }
             return cls(path, connection, description)
         except (sqlite3.Error, ValueError, LookupError, TypeError, AttributeError) as error:
             if connection is not None:
@@ -177,14 +189,15 @@ class Population:
         number = operator.index(number)  # SQLite does not take numpy's integers.
         if any(number in users for users in self._users.values()):
             return number, None
-        if not any(number in phones for phones in self._ranges.values()):
-            raise IndexError(f"there is no phone {number}")
         rows = self._rows("SELECT user, sentences FROM voice WHERE phone = ?", number)
         if not rows:
             raise self._missing(number)
         return rows[0]
 
     def _rows(self, query: str, number: int) -> list[tuple]:
+        """Returns what the file has of a phone or user; the one way to all that it has of them."""
+        if not any(number in of for of in (*self._ranges.values(), *self._users.values())):
+            raise IndexError(f"there is no phone {number}")
         try:
             with self._lock:
                 return self._connection.execute(query, (number,)).fetchall()

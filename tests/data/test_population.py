@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from data import population
+from data.cleaning import Cleaning
 from data.population import Population
+from data.prepare import prepare
+from fedkeyboard.errors import UserError
 
 
 def pages_read(path, fractions):
@@ -88,6 +91,40 @@ def test_unknown_split(population_file, refuses):
 def test_unknown_phone(population_file, phone):
     with Population.open(population_file) as opened, pytest.raises(IndexError):
         opened.sentences(phone)
+
+
+@pytest.mark.parametrize("phones", [None, 200])
+def test_a_split_that_was_not_opened_cannot_be_read(few, phones, tmp_path):
+    path = tmp_path / "population.sqlite"
+    prepare(few, path, source="few", cleaning=Cleaning(), phones=phones)
+    with Population.open(path) as whole:
+        kept = {s: (whole.phones(s), whole.users(s)) for s in ("train", "validation")}
+        test = sorted({*whole.phones("test"), *whole.users("test")})
+        assert test and whole.sentences(test[0])
+        texts = {n: whole.sentences(n) for of in kept.values() for r in of for n in r}
+    with Population.open(path, ("train", "validation")) as tuned_on:
+        assert tuned_on.splits == ("train", "validation")
+        assert "test" not in tuned_on.description["splits"]
+        for by_split in (tuned_on.phones, tuned_on.users):
+            with pytest.raises(UserError, match="no split 'test'"):
+                by_split("test")
+        for number in (*test, np.int64(test[0])):
+            for by_number in (
+                tuned_on.sentences,
+                tuned_on.times,
+                lambda n: tuned_on.sentence_counts([n]),
+                lambda n: tuned_on._rows("SELECT text FROM sentence WHERE user = ?", n),
+            ):
+                with pytest.raises(IndexError, match="no phone"):
+                    by_number(number)
+        # A voice that the file gives to a test user is refused as well.
+        tuned_on._voice = lambda number: (test[0], 1)
+        with pytest.raises(IndexError, match="no phone"):
+            tuned_on.sentences(0)
+        del tuned_on._voice
+        for split, (of_phones, of_users) in kept.items():
+            assert (tuned_on.phones(split), tuned_on.users(split)) == (of_phones, of_users)
+        assert {n: tuned_on.sentences(n) for n in texts} == texts
 
 
 def test_a_closed_population_is_not_called_damaged(population_file):
