@@ -8,8 +8,8 @@ import pathlib
 import re
 import tomllib
 import typing
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import tomli_w
@@ -21,6 +21,8 @@ Count = Annotated[int, pydantic.Field(ge=1)]
 Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 Minutes = Annotated[float, pydantic.Field(gt=0, le=1e5)]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
+
+_Schema = TypeVar("_Schema", bound=pydantic.BaseModel)
 
 
 class _Section(pydantic.BaseModel):
@@ -242,18 +244,23 @@ def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:
     Raises:
       UserError: If the file cannot be read or a setting is not allowed.
     """
+    tree = read_toml(path)
+    for override in overrides:
+        _set(tree, override)
+    return checked(Config, tree, str(path))
+
+
+def read_toml(path: files.PathLike) -> dict[str, Any]:
+    """Reads a TOML file; raises UserError if it is none."""
     path = pathlib.Path(path)
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give a TOML file as --config") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8; save it as UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from error
-    for override in overrides:
-        _set(tree, override)
-    return _checked(tree, str(path))
 
 
 def override(config: Config, overrides: Sequence[str]) -> Config:
@@ -261,7 +268,19 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
     tree = config.model_dump(exclude_none=True)
     for text in overrides:
         _set(tree, text)
-    return _checked(tree, "--set")
+    return checked(Config, tree, "--set")
+
+
+def replace(config: Config, values: Mapping[str, Any], name: str) -> Config:
+    """Returns `config` with other values of some settings, `section.key`; errors begin with `name`.
+
+    Raises:
+      UserError: If one is not allowed.
+    """
+    tree = config.model_dump(exclude_none=True)
+    for key, value in values.items():
+        _put(tree, key, value, name)
+    return checked(Config, tree, name)
 
 
 def differences(config: Config, other: Config) -> list[str]:
@@ -281,18 +300,23 @@ def differences(config: Config, other: Config) -> list[str]:
     return found
 
 
-def _checked(tree: dict[str, Any], name: str) -> Config:
+def checked(schema: type[_Schema], tree: dict[str, Any], name: str) -> _Schema:
+    """Returns what a TOML file says as `schema` has it.
+
+    Raises:
+      UserError: If it is not allowed; the line begins with `name`.
+    """
     try:
-        return Config.model_validate(tree)
+        return schema.model_validate(tree)
     except pydantic.ValidationError as error:
-        raise UserError(f"{name}: {_explain(error.errors()[0])}") from error
+        raise UserError(f"{name}: {_explain(error.errors()[0], schema)}") from error
 
 
-def _explain(error: dict[str, Any]) -> str:
+def _explain(error: dict[str, Any], schema: type[pydantic.BaseModel]) -> str:
     """Says one of pydantic's errors in a line: the key, what is wrong, what is allowed."""
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        section: Any = Config
+        section: Any = schema
         for part in error["loc"][:-1]:
             section = section.model_fields[part].annotation
             section = next(
@@ -311,14 +335,21 @@ def _explain(error: dict[str, Any]) -> str:
 def _set(tree: dict[str, Any], text: str) -> None:
     """Puts `section.key=value` into `tree`."""
     name, equals, value = text.partition("=")
-    *sections, key = name.strip().split(".")
-    if not equals or not key:
+    name = name.strip()
+    if not equals or not name or name.endswith("."):
         raise UserError(f"--set {text}: write section.key=value, such as rounds.count=100")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    _put(tree, name, parsed, f"--set {text}")
+
+
+def _put(tree: dict[str, Any], name: str, value: Any, caller: str) -> None:
+    """Puts a value at `section.key` into `tree`."""
+    *sections, key = name.split(".")
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise UserError(f"--set {text}: {section} has no settings of its own")
-    try:
-        tree[key] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        tree[key] = value.strip()
+            raise UserError(f"{caller}: {section} has no settings of its own")
+    tree[key] = value

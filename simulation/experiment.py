@@ -1,12 +1,12 @@
 """An experiment from its settings to its figures: population, vocabulary, training, evaluation."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 
 from data.cleaning import Cleaning
-from data.population import Population
+from data.population import SPLITS, Population
 from data.prepare import ensure_chitchat
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
@@ -35,7 +35,7 @@ def begin(
       The finished run.
     """
     if population_file is not None:
-        config = _on(config, population_file)
+        config = on_population(config, population_file)
     runs.check_new(out)
     with open_population(config, console) as population:
         phones = {split: len(population.phones(split)) for split in population.splits}
@@ -76,7 +76,7 @@ def run_fleet(
       console: Where progress goes.
     """
     if population_file is not None:
-        config = _on(config, population_file)
+        config = on_population(config, population_file)
     with open_population(config, console) as population:
         of_run = fleet.of(config, population)
         with progress.counting(console, "rounds", rounds) as advance:
@@ -87,7 +87,7 @@ def run_fleet(
     return simulated
 
 
-def _on(config: configs.Config, population_file: pathlib.Path) -> configs.Config:
+def on_population(config: configs.Config, population_file: pathlib.Path) -> configs.Config:
     """Returns an experiment on another population."""
     other = configs.Population(file=str(population_file.absolute()))
     return config.model_copy(update={"population": other})
@@ -136,11 +136,13 @@ def resume(
     return run
 
 
-def open_population(config: configs.Config, console: Console) -> Population:
-    """Opens the population of an experiment, which is made if it is a bundled corpus'."""
+def open_population(
+    config: configs.Config, console: Console, splits: Collection[str] = SPLITS
+) -> Population:
+    """Opens some splits of an experiment's population, which is made if it is a bundled corpus'."""
     settings = config.population
     if settings.file is not None:
-        return Population.open(settings.file)
+        return Population.open(settings.file, splits)
     cleaning = Cleaning(
         minimum_sentences=settings.minimum_sentences, maximum_sentences=settings.maximum_sentences
     )
@@ -155,7 +157,7 @@ def open_population(config: configs.Config, console: Console) -> Population:
             progress=on_message,
             on_voices=on_voices,
         )
-    return Population.open(path)
+    return Population.open(path, splits)
 
 
 def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: Console) -> None:
