@@ -265,6 +265,37 @@ def simulate(
 
 
 @app.command()
+def sweep(
+    config: Annotated[
+        pathlib.Path,
+        typer.Option(help="The sweep: a TOML file, such as simulation/sweeps/chitchat.toml."),
+    ],
+    population: OtherPopulation = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="The sweep's directory; default, runs/sweep-CONFIG. Goes on if begun."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tune an experiment's settings on validation users: trials, a table, a page and best.toml."""
+    from simulation import ranges
+
+    settings = ranges.load(config)
+    from simulation import sweep as sweeping
+    from simulation import sweep_report
+
+    out = out or pathlib.Path("runs", f"sweep-{config.stem}")
+    known = sweeping.run(settings, out, population_file=population, console=_ERR)
+    page, best = out / "sweep.html", out / "best.toml"
+    if as_json:
+        of_trials = [known[number].model_dump() for number in sorted(known)]
+        _print_json({"best": str(best), "page": str(page), "trials": of_trials})
+        return
+    _print_table(sweep_report.rows(settings, known), sweep_report.header(settings))
+    _OUT.print(f"best {best}\npage {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def evaluate(
     run: RunDirectory,
     split: Split = "test",

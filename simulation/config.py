@@ -256,7 +256,7 @@ def read_toml(path: files.PathLike) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a TOML file as --config") from error
+        raise UserError(f"{path}: {error.strerror}; give a TOML file") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8; save it as UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:

@@ -156,13 +156,13 @@ def write(run: Run, metrics: dict[str, Any]) -> None:
         targets=metrics["targets"],
         phones=_phones(run),
         fleet=_fleet(run),
-        figures=_table([("", *HEADER), *rows(metrics)]),
+        figures=html_table([("", *HEADER), *rows(metrics)]),
         breakdowns="".join(
-            f"<h3>{title}</h3>{_table(breakdown(metrics, group))}"
+            f"<h3>{title}</h3>{html_table(breakdown(metrics, group))}"
             for group, title in GROUPS.items()
         ),
         curves=base64.b64encode(_curves(run)).decode(),
-        per_user=_table(
+        per_user=html_table(
             [
                 ("top-1 recall", ""),
                 *(
@@ -189,14 +189,15 @@ def _phones(run: Run) -> str:
 
 def _fleet(run: Run) -> str:
     rounds = fleet_report.read_rounds(run.rounds_csv)
-    table = _table(fleet_report.rows(fleet_report.figures(rounds)))
+    table = html_table(fleet_report.rows(fleet_report.figures(rounds)))
     if run.config.fleet.habits is None:
         return table
     plot = base64.b64encode(fleet_report.draw(rounds, "The fleet")).decode()
     return f'{table}<img alt="The fleet over a week" src="data:image/png;base64,{plot}">'
 
 
-def _table(lines: list[tuple[str, ...]]) -> str:
+def html_table(lines: list[tuple[str, ...]]) -> str:
+    """Returns rows as a table of HTML."""
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>"
         for line in lines

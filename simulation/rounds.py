@@ -42,6 +42,21 @@ COLUMNS = (*Round._fields, *FleetRound.columns())
 """Of rounds.csv."""
 
 
+def read(path: pathlib.Path) -> list[Round]:
+    """Reads the rounds of a rounds.csv."""
+
+    def value(name: str, text: str) -> int | float | None:
+        if not text:
+            return None
+        return int(text) if Round.__annotations__[name] is int else float(text)
+
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            Round(**{name: value(name, line[name]) for name in Round._fields})
+            for line in csv.DictReader(file)
+        ]
+
+
 def keep(path: pathlib.Path, last: int) -> None:
     """Makes a rounds.csv what it was after round `last`: the columns, and the rows up to it.
 
