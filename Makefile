@@ -4,11 +4,13 @@
 #   make simulate CONFIG=F SET="k=v ..." another experiment, or other settings
 #   make simulate RUN=D RESUME=1         continue a run
 #   make fleet ROUNDS=3000               the rounds of gboard.toml (or CONFIG=F) without training
+#   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
 #   make evaluate|export|personalize RUN=D
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
 RUN ?=
+OUT ?=
 SET ?=
 POPULATION ?=
 SPLIT ?= test
@@ -22,7 +24,7 @@ export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: simulate fleet evaluate export personalize benchmark test lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export personalize benchmark test lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -30,6 +32,10 @@ simulate: .venv/.synced
 # The default experiment's fleet is ideal, and has nothing to show.
 fleet: .venv/.synced
 	$(BIN)/fedkeyboard fleet --config $(if $(filter file,$(origin CONFIG)),simulation/configs/gboard.toml,$(CONFIG)) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION))
+
+# The default experiment is no sweep's file.
+sweep: .venv/.synced
+	$(BIN)/fedkeyboard sweep --config $(if $(filter file,$(origin CONFIG)),simulation/sweeps/chitchat.toml,$(CONFIG)) $(if $(POPULATION),--population $(POPULATION)) $(if $(OUT),--out $(OUT))
 
 evaluate: .venv/.synced
 	$(BIN)/fedkeyboard evaluate $(or $(RUN),runs/latest) --split $(SPLIT)

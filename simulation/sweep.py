@@ -22,6 +22,9 @@ from typing import Any
 
 import optuna
 from rich.console import Console
+from tensorflow_federated.python.core.impl.context_stack.set_default_context import (
+    set_no_default_context,
+)
 
 from data.population import Population
 from fedkeyboard import files
@@ -46,6 +49,9 @@ from simulation.rounds import Round
 from simulation.trials import Trial
 
 SPLITS = ("train", "validation")
+
+# Beside Optuna, TFF's own default context, which starts nothing here, complains when Python exits.
+set_no_default_context()
 
 
 class _Ended(Exception):

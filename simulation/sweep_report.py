@@ -169,7 +169,8 @@ def _figures(sweep: Sweep, known: Mapping[int, Trial]) -> Iterator[tuple[str, st
         plots.plot_slice(study, **objective).update_yaxes(tickformat=".1%"),
     )
     parallel = plots.plot_parallel_coordinate(study, **objective)
-    parallel.data[0].dimensions[0].tickformat = ".1%"
+    lines = parallel.data[0]
+    lines.dimensions[0].tickformat = lines.line.colorbar.tickformat = ".1%"
     yield (
         "All settings together",
         "A line is a completed trial. Drag along an axis to choose.",
