@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -167,25 +166,25 @@ def test_a_sweep_that_is_over_only_says_so(place, swept):
 
 
 def test_a_sweep_goes_on_as_it_was_begun_and_alone(place, swept):
-    (place / "rates.toml").write_text(SWEEP.replace("seed = 1", "seed = 5"))
-    assert "another seed" in fails(2, sweep(place))
-    (place / "rates.toml").write_text(SWEEP.replace("low = 0.01", "low = 0.02"))
-    assert "another ranges.server.learning_rate" in fails(2, sweep(place))
+    (place / "rates.toml").write_text(
+        SWEEP.replace("seed = 1", "seed = 5")
+        .replace("low = 0.01", "low = 0.02")
+        .replace("validation_users = 3", "validation_users = 4")
+    )
+    line = fails(2, sweep(place))
     (place / "rates.toml").write_text(SWEEP)
-    (place / "tiny.toml").write_text(EXPERIMENT.replace("seed = 2", "seed = 3"))
-    assert "another experiment.seed" in fails(2, sweep(place))
-    (place / "tiny.toml").write_text(EXPERIMENT)
+    for name in ("seed", "experiment.rounds.validation_users", "ranges.server.learning_rate"):
+        assert f" {name}" in line
     with files.locked(place / "out"):
         assert "another process" in fails(1, sweep(place))
 
 
 def test_wrong_use_is_refused_in_a_line(place, swept, tmp_path):
-    for out in (place / "out/trials/001", place / "rates.toml"):
-        assert "another --out" in fails(2, sweep(place, "--out", out))
+    assert "another --out" in fails(2, sweep(place, "--out", place / "out/trials/001"))
     (place / "rates.toml").write_text(
         SWEEP.replace("client.learning_rate = [0.5, 1e30]", "rounds.cohort = [4, 5000]")
     )
     line = fails(2, sweep(place, "--out", tmp_path / "new"))
-    assert "rounds.cohort" in line and "training phones" in line
-    assert not os.path.exists(tmp_path / "new")
     (place / "rates.toml").write_text(SWEEP)
+    assert "rounds.cohort" in line and "training phones" in line
+    assert not (tmp_path / "new").exists()
