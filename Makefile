@@ -4,7 +4,7 @@
 #   make simulate CONFIG=F SET="k=v ..." another experiment, or other settings
 #   make simulate RUN=D RESUME=1         continue a run
 #   make fleet ROUNDS=3000               the rounds of gboard.toml (or CONFIG=F) without training
-#   make evaluate|export|personalize RUN=D
+#   make evaluate|export|personalize|compare RUN=D
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
@@ -22,7 +22,7 @@ export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: simulate fleet evaluate export personalize benchmark test lint format requirements clean
+.PHONY: simulate fleet evaluate export personalize compare benchmark test lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -39,6 +39,9 @@ export: .venv/.synced
 
 personalize: .venv/.synced
 	$(BIN)/fedkeyboard personalize $(or $(RUN),runs/latest) --split $(SPLIT)
+
+compare: .venv/.synced
+	$(BIN)/fedkeyboard compare $(or $(RUN),runs/latest) --split $(SPLIT)
 
 benchmark: .venv/.synced
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
