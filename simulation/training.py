@@ -18,7 +18,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import evaluation, federated_averaging, files, local_training, model, runtime
+from fedkeyboard import (
+    evaluation,
+    federated_averaging,
+    federated_learning,
+    files,
+    local_training,
+    model,
+    runtime,
+    server_optimizers,
+)
 from fedkeyboard.errors import RunFailure
 from simulation import rounds
 from simulation.cohorts import Reader
@@ -125,7 +134,7 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
             bfloat16=client.bfloat16,
         ),
         weighting=client.weighting,
-        optimizer=federated_averaging.server_optimizer(
+        optimizer=server_optimizers.build(
             server.optimizer,
             server.learning_rate,
             momentum=server.momentum,
@@ -145,7 +154,7 @@ def _next_cohort(
     rows = [reader.training_rows(phones[i], number, at_most) for i in of_fleet.reported]
     # The longest work first, so that the cores finish together.
     rows.sort(key=len, reverse=True)
-    return of_fleet, [federated_averaging.phone_data(r) for r in rows]
+    return of_fleet, [federated_learning.phone_data(r) for r in rows]
 
 
 async def _weights(state: Any) -> model.Weights:
