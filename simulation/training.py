@@ -22,10 +22,13 @@ from fedkeyboard import (
     evaluation,
     federated_averaging,
     federated_learning,
+    federated_sgd,
     files,
     local_training,
+    mime_lite,
     model,
     runtime,
+    schedules,
     server_optimizers,
 )
 from fedkeyboard.errors import RunFailure
@@ -123,25 +126,39 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
 
 def _process(run: Run) -> tff.learning.templates.LearningProcess:
     client, server = run.config.client, run.config.server
-    return federated_averaging.learning_process(
-        model.initial_weights(run.sizes, run.config.seed),
-        length=run.sizes.length,
-        training=local_training.LocalTraining(
+    shared = {
+        "length": run.sizes.length,
+        "training": local_training.LocalTraining(
             learning_rate=client.learning_rate,
             batch_size=client.batch_size,
             epochs=client.epochs,
             clipping_norm=client.clipping_norm,
+            proximal_strength=client.proximal_strength if client.algorithm == "fedprox" else 0.0,
             bfloat16=client.bfloat16,
         ),
-        weighting=client.weighting,
-        optimizer=server_optimizers.build(
+        "weighting": client.weighting,
+        "optimizer": server_optimizers.build(
             server.optimizer,
             server.learning_rate,
             momentum=server.momentum,
             epsilon=server.epsilon,
+            warmup_rounds=server.warmup_rounds,
             decay_rounds=server.decay_rounds,
         ),
-    )
+    }
+    initial = model.initial_weights(run.sizes, run.config.seed)
+    match client.algorithm:
+        case "fedavg" | "fedprox":
+            schedule = schedules.schedule(
+                client.learning_rate,
+                warmup_rounds=client.warmup_rounds,
+                decay_rounds=client.decay_rounds,
+            )
+            return federated_averaging.learning_process(initial, schedule=schedule, **shared)
+        case "fedsgd":
+            return federated_sgd.learning_process(initial, **shared)
+        case "mime_lite":
+            return mime_lite.learning_process(initial, **shared)
 
 
 def _next_cohort(
