@@ -22,7 +22,7 @@ def computation(sizes: model.Sizes) -> tff.Computation:
     """Returns the computation for models of these sizes.
 
     Returns:
-      It takes weights at the server and a list of `federated_averaging.phone_data`, and returns
+      It takes weights at the server and a list of `federated_learning.phone_data`, and returns
       the sums over the phones at the server: `metrics.Counts`' `words`, `unknown`, `top1`, `top3`,
       `top5`, `likeliest`, `predicted` and `cross_entropy` by name.
     """

@@ -31,7 +31,7 @@ img {{ max-width: 100% }}
 pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto }}
 </style>
 <h1>{title}</h1>
-<p>Trained by federated averaging on {phones}. Figures below are on {users:,} real users whose text
+<p>Trained by federated learning on {phones}. Figures below are on {users:,} real users whose text
 the model has never seen, {targets:,} words.</p>
 {figures}
 <img alt="Loss and recall over the rounds" src="data:image/png;base64,{curves}">
