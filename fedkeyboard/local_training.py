@@ -27,6 +27,8 @@ class LocalTraining:
       proximal_strength: The mu of FedProx, which adds mu / 2 |w - w_0|^2 to a batch's loss, w_0 the
         weights that the phone began with. Clipping is for what the text asks for, which may
         explode, and leaves this part of the gradient as it is.
+      dropout: The rate of `model.Dropout`; what is dropped follows from the sentences and their
+        order.
       bfloat16: Whether the large products keep 8 bits of their factors: faster on processors that
         have such products (AVX-512 BF16, AMX), at some cost in accuracy.
     """
@@ -36,6 +38,7 @@ class LocalTraining:
     epochs: int = 1
     clipping_norm: float = 5.0
     proximal_strength: float = 0.0
+    dropout: float = 0.0
     bfloat16: bool = False
 
     def __post_init__(self):
@@ -47,6 +50,8 @@ class LocalTraining:
             raise UserError(
                 f"proximal_strength: {self.proximal_strength} given, must be at least 0"
             )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout: {self.dropout} given, must be at least 0 and below 1")
 
     @property
     def precision(self) -> tf.DType:
@@ -61,6 +66,13 @@ class LocalTraining:
         """Returns the sentences' batch of this number, from 0."""
         first = number * self.batch_size
         return batches.pack(rows[first : first + self.batch_size])
+
+    def noise(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns what the seeds of some sentences' dropout begin with, int64."""
+        # A phone has no other source: its sentences come drawn and in an order of the round's own.
+        numbers = tf.cast(tf.reshape(rows, [-1]), tf.int64)
+        places = tf.range(1, tf.size(rows, tf.int64) + 1)
+        return tf.reduce_sum(numbers * places * 2_654_435_761)
 
     def clip(self, norm: tf.Tensor) -> tf.Tensor:
         """Returns the factor that clips a gradient of this norm."""
@@ -125,6 +137,7 @@ def train(
     per_epoch = settings.batches_of(rows)
     steps = per_epoch * settings.epochs
     begin = model.align(initial)
+    noise = settings.noise(rows)
 
     def sgd(weights: model.Weights, gradients: model.Weights, clip: tf.Tensor) -> model.Weights:
         rate, strength = settings.learning_rate, settings.proximal_strength
@@ -138,7 +151,13 @@ def train(
 
     def train_batch(i: tf.Tensor, trained: Trained) -> tuple[tf.Tensor, Trained]:
         batch = settings.batch(rows, i % per_epoch)
-        loss, gradients = model.loss_and_gradients(trained.weights, batch, settings.precision)
+        dropout = None
+        if settings.dropout:
+            seed = tf.stack([noise, tf.cast(i, tf.int64)])
+            dropout = model.Dropout(settings.dropout, seed)
+        loss, gradients = model.loss_and_gradients(
+            trained.weights, batch, settings.precision, dropout
+        )
         norm = tf.linalg.global_norm(gradients)
         targets = tf.cast(tf.shape(batch.targets)[0], tf.float32)
         return i + 1, Trained(

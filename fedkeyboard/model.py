@@ -97,7 +97,7 @@ class Dropout(NamedTuple):
 
     Attributes:
       rate: The share that is set to 0.
-      seed: int32 `[2]`; the same one drops the same.
+      seed: int32 or int64 `[2]`; the same one drops the same.
     """
 
     rate: float
@@ -105,7 +105,7 @@ class Dropout(NamedTuple):
 
     def mask(self, shape: tf.Tensor, which: int) -> tf.Tensor:
         """Returns 0 or 1 / (1 - rate) at random, float32 of `shape`; each `which` is another."""
-        uniform = tf.random.stateless_uniform(shape, self.seed + [0, which])
+        uniform = tf.random.stateless_uniform(shape, self.seed * [1, 2] + [0, which])
         return tf.cast(uniform >= self.rate, tf.float32) / (1.0 - self.rate)
 
 

@@ -92,6 +92,7 @@ class Client(_Scheduled):
     epochs: Count = 1
     clipping_norm: Rate = 5.0
     maximum_sentences: Count = 128
+    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
     weighting: Literal["sentences", "uniform"] = "sentences"
     bfloat16: bool = False
 
@@ -100,7 +101,7 @@ class Client(_Scheduled):
         unused = {
             "fedavg": ("proximal_strength",),
             "fedprox": (),
-            "fedsgd": ("proximal_strength", "warmup_rounds", "decay_rounds", "epochs"),
+            "fedsgd": ("proximal_strength", "warmup_rounds", "decay_rounds", "epochs", "dropout"),
             "mime_lite": ("proximal_strength", "warmup_rounds", "decay_rounds"),
         }[self.algorithm]
         for key in unused:

@@ -138,6 +138,7 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
             epochs=client.epochs,
             clipping_norm=client.clipping_norm,
             proximal_strength=client.proximal_strength if client.algorithm == "fedprox" else 0.0,
+            dropout=client.dropout,
             bfloat16=client.bfloat16,
         ),
         "weighting": client.weighting,

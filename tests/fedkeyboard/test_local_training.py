@@ -97,3 +97,24 @@ def test_impossible_settings_are_refused(name, value):
 def test_a_negative_proximal_strength_is_refused():
     with pytest.raises(UserError, match="proximal_strength"):
         LocalTraining(0.5, proximal_strength=-0.1)
+
+
+def test_dropout_follows_from_the_sentences_and_their_order(rows):
+    initial = model.Weights(*map(tf.constant, model.initial_weights(SIZES, 4)))
+    settings = LocalTraining(0.5, batch_size=8, dropout=0.3)
+    one, same = (train(initial, tf.constant(rows), settings) for _ in range(2))
+    for ours, again in zip(one.weights, same.weights, strict=True):
+        np.testing.assert_allclose(ours, again, atol=1e-7)
+    # A batch of the same sentences drops others where it comes at another time.
+    twice = np.concatenate([rows[:8], rows[:8]])
+    slow = LocalTraining(1e-9, batch_size=8, dropout=0.3)
+    first, both = (train(initial, tf.constant(r), slow).tally.loss_sum for r in (rows[:8], twice))
+    without = train(initial, tf.constant(rows[:8]), LocalTraining(1e-9, batch_size=8)).tally
+    assert len({float(first), float(both - first), float(without.loss_sum)}) == 3
+    assert float(first) == pytest.approx(float(without.loss_sum), rel=0.01)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_a_dropout_that_is_no_share_is_refused(dropout):
+    with pytest.raises(UserError, match="dropout"):
+        LocalTraining(0.5, dropout=dropout)
