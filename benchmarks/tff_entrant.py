@@ -19,7 +19,15 @@ import tensorflow_federated as tff
 
 from benchmarks import textbook
 from benchmarks.peers.protocol import Benchmark
-from fedkeyboard import federated_averaging, local_training, model, runtime, worker
+from fedkeyboard import (
+    federated_averaging,
+    federated_learning,
+    local_training,
+    model,
+    runtime,
+    server_optimizers,
+    worker,
+)
 
 
 @contextlib.contextmanager
@@ -58,7 +66,7 @@ def serve(arguments: argparse.Namespace) -> None:
     phones = [job[f"rows_{i}"] for i in range(sum(name.startswith("rows_") for name in job))]
     initial = model.Weights(*(job[name] for name in model.Weights._fields))
     batch_size, rate = int(job["batch_size"]), float(job["learning_rate"])
-    length, optimizer = phones[0].shape[1] - 1, federated_averaging.server_optimizer("sgd", 1.0)
+    length, optimizer = phones[0].shape[1] - 1, server_optimizers.build("sgd", 1.0)
     if arguments.which == "plain":
         running = plain_runtime(arguments.concurrent_clients, arguments.threads)
         process = textbook.learning_process(initial, length, rate, optimizer)
@@ -73,7 +81,7 @@ def serve(arguments: argparse.Namespace) -> None:
         process = federated_averaging.learning_process(
             initial, length=length, training=training, weighting="sentences", optimizer=optimizer
         )
-        data = [federated_averaging.phone_data(rows) for rows in phones]
+        data = [federated_learning.phone_data(rows) for rows in phones]
 
     async def begin() -> Any:
         return await tff.program.materialize_value(process.initialize())

@@ -30,6 +30,7 @@ class CentralTraining:
       batch_size: Sentences in a batch.
       epochs: Passes over all sentences.
       clipping_norm: Largest L2 norm of a batch's gradient.
+      dropout: `model.Dropout`'s rate; 0 for none.
       bfloat16: As of `local_training.LocalTraining`.
     """
 
@@ -37,6 +38,7 @@ class CentralTraining:
     batch_size: int = 32
     epochs: int = 8
     clipping_norm: float = 1.0
+    dropout: float = 0.0
     bfloat16: bool = False
 
 
@@ -56,7 +58,7 @@ def train(begin: Epoch, rows: np.ndarray, settings: CentralTraining, seed: int) 
       begin: `start`, or an epoch that an earlier call yielded.
       rows: int32 `[n, T + 1]`, all training users' sentences.
       settings: How to train.
-      seed: Draws the order of each epoch.
+      seed: Draws the order of each epoch, and what is dropped.
     """
     steps = -(-len(rows) // settings.batch_size)
     run = _epoch(settings, model.Weights(*(w.shape for w in begin.weights)), rows.shape[1], steps)
@@ -64,7 +66,11 @@ def train(begin: Epoch, rows: np.ndarray, settings: CentralTraining, seed: int) 
     for epoch in range(begin.epoch, settings.epochs):
         order = np.random.default_rng([seed, epoch + 1]).permutation(len(rows))
         weights, optimizer, loss = run(
-            weights, optimizer, tf.constant(rows[order]), tf.constant(epoch * steps)
+            weights,
+            optimizer,
+            tf.constant(rows[order]),
+            tf.constant(epoch * steps),
+            tf.constant(seed % 2**31, tf.int32),
         )
         yield Epoch(epoch + 1, weights, optimizer, float(loss))
 
@@ -84,7 +90,7 @@ def _optimizer() -> tff.learning.optimizers.Optimizer:
 def _epoch(
     settings: CentralTraining, shapes: model.Weights, row_length: int, steps: int
 ) -> Callable[..., tuple[model.Weights, Any, tf.Tensor]]:
-    """Returns an epoch of training, traced: weights, optimizer, rows and steps done before it."""
+    """Returns an epoch of training, traced: of weights, optimizer, rows, steps done and seed."""
     optimizer = _optimizer()
     precision = tf.bfloat16 if settings.bfloat16 else tf.float32
     total = settings.epochs * steps
@@ -95,10 +101,15 @@ def _epoch(
         fallen = 0.5 * (1.0 + tf.cos(np.pi * (done - warm_up) / max(1, total - warm_up)))
         return settings.learning_rate * tf.where(step < warm_up, (done + 1) / warm_up, fallen)
 
-    def epoch(weights: model.Weights, state: Any, rows: tf.Tensor, before: tf.Tensor) -> Any:
+    def epoch(
+        weights: model.Weights, state: Any, rows: tf.Tensor, before: tf.Tensor, seed: tf.Tensor
+    ) -> Any:
         def batch(i: tf.Tensor, weights: model.Weights, state: Any, loss_sum: tf.Tensor) -> Any:
             packed = batches.pack(rows[i * settings.batch_size : (i + 1) * settings.batch_size])
-            loss, gradients = model.loss_and_gradients(weights, packed, precision)
+            noise = model.Dropout(settings.dropout, tf.stack([seed, before + i]))
+            loss, gradients = model.loss_and_gradients(
+                weights, packed, precision, noise if settings.dropout else None
+            )
             clipped, _ = tf.clip_by_global_norm(gradients, settings.clipping_norm)
             state = collections.OrderedDict(state, learning_rate=rate(before + i))
             state, weights = optimizer.next(state, weights, model.Weights(*clipped))

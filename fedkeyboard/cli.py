@@ -442,12 +442,10 @@ def compare(
         _print_json({"page": str(out), **compared})
         return
     for of_run in compared["runs"]:
-        columns = (
-            *report.COMPARED.values(),
-            *(f"{c}, last fifth" for c in report.COMPARED.values()),
-        )
-        _print_table(report.comparison_rows(of_run), (of_run["name"], *columns))
-        _OUT.print()
+        for on, title in (("whole", "all sentences"), ("later", "last fifth of each user's")):
+            header = (f"{of_run['name']}, {title}", *report.COMPARED.values())
+            _print_table(report.comparison_rows(of_run, on), header)
+            _OUT.print()
         _print_table(report.ratio_rows(of_run), ("top-1 recall", "ratio", "95% interval"))
         _OUT.print()
     _OUT.print(f"page {out}", markup=False, highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ def computation(sizes: model.Sizes) -> tff.Computation:
     """Returns the computation for models of these sizes.
 
     Returns:
-      It takes weights at the server and a list of `federated_averaging.phone_data`, and returns
+      It takes weights at the server and a list of `federated_learning.phone_data`, and returns
       the sums over the phones at the server: `metrics.Counts`' `words`, `unknown`, `top1`, `top3`,
       `top5`, `likeliest`, `predicted` and `cross_entropy` by name.
     """
@@ -68,7 +68,9 @@ def count(weights: model.Weights, rows: tf.Tensor) -> collections.OrderedDict[st
 
 
 def _count_batch(logits: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
-    judged = evaluation.judge(logits, targets)
+    words = tf.range(len(SPECIAL), tf.shape(logits)[1])
+    judged = evaluation.judge(logits, targets, words)
+    rank = tf.reduce_sum(tf.cast(judged.better, tf.int32), axis=1)
     known = targets >= len(SPECIAL)
 
     def number(chosen: tf.Tensor) -> tf.Tensor:
@@ -77,7 +79,7 @@ def _count_batch(logits: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
     return {
         "words": number(tf.not_equal(targets, END)),
         "unknown": number(tf.equal(targets, UNKNOWN)),
-        **{f"top{k}": number(known & (judged.rank < k)) for k in (1, 3, 5)},
+        **{f"top{k}": number(known & (rank < k)) for k in (1, 3, 5)},
         "likeliest": number(known & judged.likeliest),
         "predicted": tf.size(targets, tf.int64),
         "cross_entropy": tf.reduce_sum(judged.cross_entropy),

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.tokenizer import SPECIAL
@@ -33,44 +32,41 @@ class Prefixes(NamedTuple):
       last: int32 `[V, L]`, where they end.
     """
 
-    order: tf.Tensor
-    first: tf.Tensor
-    last: tf.Tensor
+    order: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
 
 
 def prefixes(vocabulary: Sequence[str]) -> Prefixes:
     """Returns the table of a vocabulary, of which the first four entries are special."""
-    words = vocabulary[len(SPECIAL) :]
-    by_name = np.array(sorted(range(len(words)), key=words.__getitem__), np.int32)
-    ordered = [words[i] for i in by_name]
+    ids = np.array(
+        sorted(range(len(SPECIAL), len(vocabulary)), key=vocabulary.__getitem__), np.int32
+    )
+    words = [vocabulary[i] for i in ids]
     columns = min(max(map(len, words)), _LETTERS) + 1
     first = np.zeros((len(vocabulary), columns), np.int32)
     last = np.zeros_like(first)
-    ids = by_name + len(SPECIAL)
-    place = np.arange(len(ordered) + 1, dtype=np.int32)
     for letters in range(columns):
-        beginnings = [word[:letters] for word in ordered]
-        begins = [
-            i == 0 or beginning != beginnings[i - 1] for i, beginning in enumerate(beginnings)
-        ]
-        starts = place[:-1][begins]
-        group = np.cumsum(begins) - 1
+        beginnings = [word[:letters] for word in words]
+        _, starts, group = np.unique(beginnings, return_index=True, return_inverse=True)
         first[ids, letters] = starts[group]
-        last[ids, letters] = np.append(starts[1:], len(ordered))[group]
-    return Prefixes(tf.constant(ids), tf.constant(first), tf.constant(last))
+        last[ids, letters] = np.append(starts[1:], len(words))[group]
+    return Prefixes(ids, first, last)
 
 
-def letters_typed(better: tf.Tensor, targets: tf.Tensor, table: Prefixes) -> tf.Tensor:
+def letters_typed(better: np.ndarray, targets: np.ndarray, table: Prefixes) -> np.ndarray:
     """Returns after how many letters each target shows: int32 `[N]`; `L` if after none of them.
 
     Args:
       better: bool `[N, V - 4]`, which words are suggested before the target, by `table.order`.
-      targets: int32 `[N]`, the target; what is returned for special entries means nothing.
+      targets: int32 `[N]`; what is returned for special entries means nothing.
       table: The vocabulary's.
     """
-    ahead = tf.pad(tf.cumsum(tf.cast(better, tf.int32), axis=1), [[0, 0], [1, 0]])
-    first, last = tf.gather(table.first, targets), tf.gather(table.last, targets)
-    before_it = tf.gather(ahead, last, batch_dims=1) - tf.gather(ahead, first, batch_dims=1)
+    # NumPy's running sum takes a fifth of the time of TensorFlow's.
+    ahead = np.zeros((len(targets), len(table.order) + 1), np.int32)
+    np.cumsum(better, axis=1, out=ahead[:, 1:])
+    row = np.arange(len(targets))[:, np.newaxis]
+    before_it = ahead[row, table.last[targets]] - ahead[row, table.first[targets]]
     # A word shows at the first True; the last column makes argmax find one.
-    shown = tf.pad(before_it < SUGGESTIONS, [[0, 0], [0, 1]], constant_values=True)
-    return tf.argmax(tf.cast(shown, tf.int32), axis=1, output_type=tf.int32)
+    shown = np.pad(before_it < SUGGESTIONS, [[0, 0], [0, 1]], constant_values=True)
+    return np.argmax(shown, axis=1).astype(np.int32)

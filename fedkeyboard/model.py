@@ -88,6 +88,27 @@ class _Step(NamedTuple):
     exposed: tf.Tensor  # s(o) * tanh(c'), before the projection
 
 
+class Dropout(NamedTuple):
+    """Noise that keeps a model from learning little text by heart.
+
+    Components of the words read and of the outputs predicted from are set to 0 at random, and the
+    others scaled up; the recurrence is left alone (Zaremba et al. 2014, arXiv 1409.2329, section
+    3.1). A word is dropped alike wherever a batch reads it.
+
+    Attributes:
+      rate: The share that is set to 0.
+      seed: int32 or int64 `[2]`; the same one drops the same.
+    """
+
+    rate: float
+    seed: tf.Tensor
+
+    def mask(self, shape: tf.Tensor, which: int) -> tf.Tensor:
+        """Returns 0 or 1 / (1 - rate) at random, float32 of `shape`; each `which` is another."""
+        uniform = tf.random.stateless_uniform(shape, self.seed * [1, 2] + [0, which])
+        return tf.cast(uniform >= self.rate, tf.float32) / (1.0 - self.rate)
+
+
 def weight_shapes(sizes: Sizes) -> Weights:
     """Returns the shape of each weight."""
     v, d, h = sizes.vocabulary, sizes.embedding, sizes.units
@@ -256,8 +277,9 @@ class _Run(NamedTuple):
       read: int32 `[M]`, which of them at each distinct position.
       places: int32 `[N]`, the distinct position of each real one.
       rows: int32 `[T]`, how many distinct positions there are at each time.
-      embeddings: `[U, D]`, of the words.
-      outputs: `[M, D]`.
+      embeddings: `[U, D]`, of the words, after dropout.
+      outputs: `[M, D]`, after dropout.
+      masks: Of the embeddings and of the outputs; None without dropout.
       steps: By time.
     """
 
@@ -267,16 +289,27 @@ class _Run(NamedTuple):
     rows: tf.Tensor
     embeddings: tf.Tensor
     outputs: tf.Tensor
+    masks: tuple[tf.Tensor, tf.Tensor] | None
     steps: list[_Step]
 
 
-def _run(weights: Weights, batch: Batch, precision: tf.DType = tf.float32) -> _Run:
+def _run(
+    weights: Weights,
+    batch: Batch,
+    precision: tf.DType = tf.float32,
+    dropout: Dropout | None = None,
+) -> _Run:
     """Runs the recurrence."""
     begun = batch.running[0]
     firsts, places = tf.unique(batch.inputs[:begun])
     rows = tf.concat([tf.shape(firsts), batch.running[1:-1]], axis=0)
     words, read = tf.unique(tf.concat([firsts, batch.inputs[begun:]], axis=0))
     embeddings = tf.gather(weights.embedding, words)
+    masks = None
+    if dropout is not None:
+        positions = [tf.shape(read)[0], tf.shape(embeddings)[1]]
+        masks = (dropout.mask(tf.shape(embeddings), 0), dropout.mask(positions, 1))
+        embeddings *= masks[0]
     from_words = tf.nn.bias_add(_product(embeddings, weights.input_kernel, precision), weights.bias)
     state = initial_state(weights, rows[0])
     outputs, steps = [], []
@@ -289,7 +322,10 @@ def _run(weights: Weights, batch: Batch, precision: tf.DType = tf.float32) -> _R
         steps.append(made)
     later = tf.range(rows[0], tf.shape(read)[0])
     places = tf.concat([places, later], axis=0)
-    return _Run(words, read, places, rows, embeddings, tf.concat(outputs, axis=0), steps)
+    outputs = tf.concat(outputs, axis=0)
+    if masks is not None:
+        outputs *= masks[1]
+    return _Run(words, read, places, rows, embeddings, outputs, masks, steps)
 
 
 def forward(weights: Weights, batch: Batch) -> tf.Tensor:
@@ -304,7 +340,10 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 
 def loss_and_gradients(
-    weights: Weights, batch: Batch, precision: tf.DType = tf.float32
+    weights: Weights,
+    batch: Batch,
+    precision: tf.DType = tf.float32,
+    dropout: Dropout | None = None,
 ) -> tuple[tf.Tensor, Weights]:
     """Returns the mean cross-entropy over the batch's N real targets, in nats, and its gradients.
 
@@ -318,8 +357,9 @@ def loss_and_gradients(
       precision: That of the products over all positions; with `tf.bfloat16` their factors and
         results keep 8 bits. The recurrence, the softmax and all sums beyond the products are
         float32.
+      dropout: Noise, without which both are those of the model as it is used.
     """
-    run = _run(weights, batch, precision)
+    run = _run(weights, batch, precision, dropout)
     targets = tf.shape(batch.targets)[0]
     scale = tf.math.reciprocal_no_nan(tf.cast(targets, tf.float32))
     # TensorFlow's fused cross-entropy takes six times as long as its softmax.
@@ -338,6 +378,8 @@ def loss_and_gradients(
     by_outputs -= scale * tf.math.unsorted_segment_sum(
         tf.gather(weights.embedding, batch.targets), run.places, positions
     )
+    if run.masks is not None:
+        by_outputs *= run.masks[1]
     by_outputs = tf.split(by_outputs, run.rows, num=len(run.steps))
 
     # oneDNN takes twice as long for 16 rows by a factor that it must transpose itself. ensure_shape
@@ -366,6 +408,8 @@ def loss_and_gradients(
     exposed = tf.concat([made.exposed for made in run.steps], axis=0)
     by_words = tf.math.unsorted_segment_sum(by_gates, run.read, tf.shape(run.words)[0])
     by_embeddings = _product(by_words, weights.input_kernel, precision, transpose_b=True)
+    if run.masks is not None:
+        by_embeddings *= run.masks[0]
     return loss, Weights(
         embedding=tf.tensor_scatter_nd_add(
             _product(probabilities, often * run.outputs, precision, transpose_a=True),

@@ -74,7 +74,7 @@ def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
 
 def _validation_recall(task: Task, weights: model.Weights) -> float:
     with assessment.users(
-        task.run, task.population, "validation", "central: validation", task.console
+        task.run, task.population, "validation", "central: evaluating", task.console
     ) as texts:
         scorer = evaluation.WeightsScorer(weights, task.prefixes)
         counted = evaluation.count_users({"central": scorer}, texts)["central"]

@@ -63,7 +63,7 @@ def assess(name: str, task: Task) -> Assessed:
     }
     kept = _read(path, made_from)
     if kept is not None:
-        progress.say(task.console, f"{name:<12}from {path}")
+        progress.say(task.console, f"{name:<13} from {path}")
         return kept
     users, notes = baseline.outcome(task)
     assessed = Assessed(users, made_from["settings"], notes, _report(users))
@@ -85,7 +85,7 @@ def _report(users: Sequence[metrics.User]) -> dict[str, Any]:
     """Returns the metrics on all sentences, or on the later ones if a model has no others."""
     if any(user.total.words for user in users):
         return {"on": "whole", **metrics.report(users, {})}
-    later = [metrics.User(total=user.later) for user in users if user.later.words]
+    later = [metrics.User(user.later) for user in users if user.later.words]
     return {"on": "later", **metrics.report(later, {})}
 
 
@@ -184,20 +184,11 @@ def _sums(assessed: Assessed, on: str) -> np.ndarray:
 
 
 def _on_later(assessed: Assessed) -> dict[str, Any]:
-    numbers = _sums(assessed, "later")
-    numbers = numbers[numbers[:, 0] > 0]
-    summary = metrics.Counts(*numbers.sum(axis=0)).summary()
-    return {
-        "users": len(numbers),
-        **summary,
-        "intervals": {
-            name: intervals.interval(numbers, figure)
-            for name, figure in metrics.FIGURES.items()
-            if summary[name] is not None
-        },
-        "per_user": {
-            "top1_recall": metrics.distribution(list(metrics.FIGURES["top1_recall"](numbers)))
-        },
+    users = [metrics.User(user.later) for user in assessed.users if user.later.words]
+    of = metrics.report(users, {})
+    return {name: of[name] for name in ("users", "targets", *metrics.FIGURES)} | {
+        "intervals": of["intervals"],
+        "per_user": of["per_user"],
     }
 
 

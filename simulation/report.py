@@ -31,7 +31,7 @@ img {{ max-width: 100% }}
 pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto }}
 </style>
 <h1>{title}</h1>
-<p>Trained by federated averaging on {phones}. Figures below are on {users:,} real users whose text
+<p>Trained by federated learning on {phones}. Figures below are on {users:,} real users whose text
 the model has never seen, {targets:,} words.</p>
 {figures}
 <img alt="Loss and recall over the rounds" src="data:image/png;base64,{curves}">
@@ -87,15 +87,18 @@ def _interval(name: str, ends: Sequence[float] | None) -> str:
 COMPARED = {name: _FIGURES[name] for name in ("top1_recall", "top3_recall", "keystroke_savings")}
 
 
-def comparison_rows(of_run: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Returns a run's models as rows of a table: name, `COMPARED` of all and of later sentences."""
+def comparison_rows(of_run: dict[str, Any], on: str) -> list[tuple[str, ...]]:
+    """Returns a run's models as rows of a table: name and `COMPARED`.
+
+    Args:
+      of_run: Of `comparison.compare`.
+      on: `whole`, of the models tested on all sentences, or `later`, of all on the later ones.
+    """
+    models = of_run["later"] if on == "later" else of_run["models"]
     return [
-        (
-            name,
-            *(_figure(f, report[f]) if report["on"] == "whole" else "" for f in COMPARED),
-            *(_figure(f, of_run["later"][name][f]) for f in COMPARED),
-        )
-        for name, report in of_run["models"].items()
+        (name, *(_figure(figure, of[figure]) for figure in COMPARED))
+        for name, of in models.items()
+        if of.get("on", on) == on
     ]
 
 

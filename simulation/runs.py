@@ -8,6 +8,8 @@
     rounds.csv          a row a round; tensorboard/ has the same (after a resume, rounds twice)
     metrics.json        the final evaluation on unseen users
     report.html         curves and figures for a reader
+    baselines/          what other models are worth on the same users (`simulation.comparison`)
+    comparison.html     the page that compares them
 
 `runs/latest` points to the newest run of `runs/`.
 """

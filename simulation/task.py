@@ -39,7 +39,7 @@ class Task:
 
     def count(self, name: str, scorer: evaluation.Scorer) -> list[metrics.User]:
         """Returns a model's counts on each user."""
-        with self._texts(f"{name}: evaluating {self.split} users") as texts:
+        with self._texts(f"{name}: evaluating") as texts:
             return evaluation.count_users({name: scorer}, texts)[name]
 
     def count_weights(self, name: str, weights: model.Weights) -> list[metrics.User]:
@@ -50,7 +50,7 @@ class Task:
         self, name: str, weights: model.Weights, settings: LocalTraining
     ) -> list[personalization.Compared | None]:
         """Trains a model on each user's first sentences, and compares on the later ones."""
-        with self._texts(f"{name}: training on {self.split} users") as texts:
+        with self._texts(f"{name}: training on") as texts:
             return personalization.personalize(weights, texts, settings, self.prefixes)
 
     def training_rows(self) -> Iterator[np.ndarray]:

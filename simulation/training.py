@@ -21,11 +21,16 @@ import tensorflow_federated as tff
 from fedkeyboard import (
     federated_averaging,
     federated_evaluation,
+    federated_learning,
+    federated_sgd,
     files,
     local_training,
     metrics,
+    mime_lite,
     model,
     runtime,
+    schedules,
+    server_optimizers,
 )
 from fedkeyboard.errors import RunFailure
 from simulation import rounds
@@ -72,7 +77,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
     validate = federated_evaluation.computation(run.sizes)
     held_out = reader.validation_rows(settings.validation_users, settings.validation_sentences)
-    validation = [federated_averaging.phone_data(rows) for rows in held_out]
+    validation = [federated_learning.phone_data(rows) for rows in held_out]
 
     # What the fleet does follows from its seed: a resumed run runs its rounds again, untrained.
     for _ in range(done):
@@ -125,25 +130,40 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
 
 def _process(run: Run) -> tff.learning.templates.LearningProcess:
     client, server = run.config.client, run.config.server
-    return federated_averaging.learning_process(
-        model.initial_weights(run.sizes, run.config.seed),
-        length=run.sizes.length,
-        training=local_training.LocalTraining(
+    shared = {
+        "length": run.sizes.length,
+        "training": local_training.LocalTraining(
             learning_rate=client.learning_rate,
             batch_size=client.batch_size,
             epochs=client.epochs,
             clipping_norm=client.clipping_norm,
+            proximal_strength=client.proximal_strength if client.algorithm == "fedprox" else 0.0,
+            dropout=client.dropout,
             bfloat16=client.bfloat16,
         ),
-        weighting=client.weighting,
-        optimizer=federated_averaging.server_optimizer(
+        "weighting": client.weighting,
+        "optimizer": server_optimizers.build(
             server.optimizer,
             server.learning_rate,
             momentum=server.momentum,
             epsilon=server.epsilon,
+            warmup_rounds=server.warmup_rounds,
             decay_rounds=server.decay_rounds,
         ),
-    )
+    }
+    initial = model.initial_weights(run.sizes, run.config.seed)
+    match client.algorithm:
+        case "fedavg" | "fedprox":
+            schedule = schedules.schedule(
+                client.learning_rate,
+                warmup_rounds=client.warmup_rounds,
+                decay_rounds=client.decay_rounds,
+            )
+            return federated_averaging.learning_process(initial, schedule=schedule, **shared)
+        case "fedsgd":
+            return federated_sgd.learning_process(initial, **shared)
+        case "mime_lite":
+            return mime_lite.learning_process(initial, **shared)
 
 
 def _next_cohort(
@@ -156,7 +176,7 @@ def _next_cohort(
     rows = [reader.training_rows(phones[i], number, at_most) for i in of_fleet.reported]
     # The longest work first, so that the cores finish together.
     rows.sort(key=len, reverse=True)
-    return of_fleet, [federated_averaging.phone_data(r) for r in rows]
+    return of_fleet, [federated_learning.phone_data(r) for r in rows]
 
 
 class Checkpoints:

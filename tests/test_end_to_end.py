@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import pathlib
@@ -10,10 +11,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import psutil
 import pytest
+
+from fedkeyboard import cli
 
 FEDKEYBOARD = pathlib.Path(sys.executable).with_name("fedkeyboard")
 SETTINGS = """
@@ -28,21 +32,41 @@ fleet = { over_selection = 1.25, minimum_reports = 2, deadline_minutes = 9, habi
 """
 
 
-def command(*arguments, **options):
+def command(*arguments, cwd=None):
+    """Runs a command as its process would; here, since importing TensorFlow takes seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    terminate = signal.getsignal(signal.SIGTERM)
+    with (
+        contextlib.chdir(cwd or "."),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "argv", ["fedkeyboard", *map(str, arguments)]),
+    ):
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        finally:
+            signal.signal(signal.SIGTERM, terminate)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def process(*arguments, **options):
     return subprocess.run(
         [FEDKEYBOARD, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options
     )
 
 
-def succeeds(*arguments, **options):
-    done = command(*arguments, **options)
+def succeeds(*arguments, run=command, **options):
+    done = run(*arguments, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def fails(exit_code, *arguments, **options):
+def fails(exit_code, *arguments, run=command, **options):
     """Runs a command that must fail with one line; returns the line."""
-    done = command(*arguments, **options)
+    done = run(*arguments, **options)
     assert done.returncode == exit_code, (done.stdout, done.stderr)
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if line.startswith("fedkeyboard: ")]
@@ -92,7 +116,7 @@ def simulate(population, out):
 
 @pytest.fixture(scope="module")
 def run(place, population):
-    result = json.loads(succeeds(*simulate(population, "unbroken"), cwd=place))
+    result = json.loads(succeeds(*simulate(population, "unbroken"), run=process, cwd=place))
     assert result["run"] == str(pathlib.Path("unbroken"))
     return place / "unbroken"
 
@@ -166,7 +190,7 @@ def test_export_elsewhere_and_not_over_other_files(run, tmp_path):
 def test_killed_and_resumed_is_as_unbroken(run, place, population):
     """SIGKILL after the first checkpoint; the rest of the run must be the same."""
     out = place / "killed"
-    process = subprocess.Popen(
+    begun = subprocess.Popen(
         [FEDKEYBOARD, *map(str, simulate(population, out))],
         cwd=place,
         stdout=subprocess.DEVNULL,
@@ -174,12 +198,12 @@ def test_killed_and_resumed_is_as_unbroken(run, place, population):
     )
     deadline = time.monotonic() + 120
     while not (out / "weights.npz").exists():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert begun.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
-    children = psutil.Process(process.pid).children(recursive=True)
+    children = psutil.Process(begun.pid).children(recursive=True)
     assert any(child.name() == "worker_binary" for child in children)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(begun.pid, signal.SIGKILL)
+    begun.wait()
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive, "TFF's worker outlived its parent"
     assert not (out / "metrics.json").exists()
@@ -188,7 +212,7 @@ def test_killed_and_resumed_is_as_unbroken(run, place, population):
     damaged = out / "checkpoints/round_8"
     damaged.mkdir()
     (damaged / "saved_model.pb").write_bytes(b"half a")
-    resumed = command("simulate", "--resume", "--out", out, "--json")
+    resumed = process("simulate", "--resume", "--out", out, "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert "round_8: damaged" in resumed.stderr
 
@@ -217,7 +241,7 @@ def test_wrong_use_is_refused_in_a_line(run, place, population, tmp_path):
     )
     assert "rounds.cohort" in too_many and "training phones" in too_many
     assert not (tmp_path / "new").exists()
-    assert "nowhere" in fails(2, "evaluate", tmp_path / "nowhere")
+    assert "nowhere" in fails(2, "evaluate", tmp_path / "nowhere", run=process)
     assert "not a run directory" in fails(2, "evaluate", tmp_path)
     assert "no such setting" in fails(
         2, *simulate(population, tmp_path / "new"), "--set", "rounds.cohrot=5", cwd=place
@@ -232,6 +256,20 @@ def test_wrong_use_is_refused_in_a_line(run, place, population, tmp_path):
         "--out", tmp_path / "p.sqlite",
     )  # fmt: skip
     assert not list(tmp_path.iterdir())
+
+
+def test_compare_answers_on_a_page(run):
+    compared = json.loads(succeeds("compare", run, "--no-central", "--json"))
+    (of_run,) = compared["runs"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert of_run["models"]["federated"]["top1_recall"] == metrics["top1_recall"]
+    assert of_run["strategy"]["rounds"] == 9 and of_run["costs"]["bytes_down_per_phone"] > 0
+    assert "Plotly" in (run / "comparison.html").read_text()
+    told = succeeds("compare", run, "--no-central")
+    assert "personalized against federated" in told and "comparison.html" in told
+    trigram = json.loads(succeeds("baseline", "kneser-ney", run, "--json"))
+    assert trigram["top1_recall"] == of_run["models"]["kneser-ney"]["top1_recall"]
+    assert "95% interval" in succeeds("baseline", "local", run)
 
 
 def test_damaged_weights_are_named(run, place, tmp_path):
@@ -269,7 +307,7 @@ def test_statistics_of_a_population(population):
 
 def test_a_killed_build_of_virtual_phones_goes_on(tmp_path):
     build = ["prepare", "--corpus", "chitchat", "--phones", 1_500_000, "--out", "big.sqlite"]
-    process = subprocess.Popen(
+    begun = subprocess.Popen(
         [FEDKEYBOARD, *map(str, build)],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
@@ -283,10 +321,10 @@ def test_a_killed_build_of_virtual_phones_goes_on(tmp_path):
 
     deadline = time.monotonic() + 60
     while not partial.exists() or partial.stat().st_size < 15e6:
-        assert process.poll() is None and time.monotonic() < deadline
+        assert begun.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(begun.pid, signal.SIGKILL)
+    begun.wait()
     kept = voices()
     assert 0 < kept < 1_500_000 and kept % 100_000 == 0
     summary = json.loads(succeeds(*build, "--json", cwd=tmp_path))

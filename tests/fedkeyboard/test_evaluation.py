@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fedkeyboard import evaluation, federated_evaluation, keystrokes, metrics, model
-from fedkeyboard.federated_averaging import phone_data
+from fedkeyboard.federated_learning import phone_data
 from fedkeyboard.tokenizer import END, PAD, UNKNOWN
 
 LENGTH = 7

@@ -36,8 +36,15 @@ def plain_training(weights, rows, settings):
                 loss = total / tf.reduce_sum(mask)
             gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
             gradients, _ = tf.clip_by_global_norm(gradients, settings.clipping_norm)
-            for variable, gradient in zip(variables, gradients, strict=True):
-                variable.assign_sub(settings.learning_rate * gradient)
+            with tf.GradientTape() as tape:
+                distance = sum(
+                    tf.reduce_sum(tf.square(v - w_0))
+                    for v, w_0 in zip(variables, weights, strict=True)
+                )
+                proximal = settings.proximal_strength / 2 * distance
+            pulls = tape.gradient(proximal, variables)
+            for variable, gradient, pull in zip(variables, gradients, pulls, strict=True):
+                variable.assign_sub(settings.learning_rate * (gradient + pull))
             loss_sum += float(total)
             targets += float(tf.reduce_sum(mask))
             steps += 1
@@ -45,16 +52,22 @@ def plain_training(weights, rows, settings):
 
 
 @pytest.mark.parametrize("clipping_norm", [5.0, 0.05])
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_is_sgd_over_batches(rows, epochs, clipping_norm):
+@pytest.mark.parametrize(("epochs", "proximal_strength"), [(1, 0.0), (2, 0.0), (2, 0.7)])
+def test_is_sgd_over_batches(rows, epochs, proximal_strength, clipping_norm):
     initial = model.Weights(*map(tf.constant, model.initial_weights(SIZES, 4)))
-    settings = LocalTraining(0.5, batch_size=8, epochs=epochs, clipping_norm=clipping_norm)
+    settings = LocalTraining(
+        0.5,
+        batch_size=8,
+        epochs=epochs,
+        clipping_norm=clipping_norm,
+        proximal_strength=proximal_strength,
+    )
     trained = tf.function(lambda: train(initial, tf.constant(rows), settings), autograph=False)()
     expected, loss_sum, targets, steps = plain_training(initial, rows, settings)
     for name, ours, theirs in zip(model.Weights._fields, trained.weights, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6, err_msg=name)
-    assert float(trained.loss_sum) == pytest.approx(loss_sum, rel=1e-5)
-    assert (float(trained.targets), int(trained.steps)) == (targets, steps)
+    assert float(trained.tally.loss_sum) == pytest.approx(loss_sum, rel=1e-5)
+    assert (float(trained.tally.targets), int(trained.tally.steps)) == (targets, steps)
     assert steps == 3 * epochs
 
 
@@ -62,16 +75,16 @@ def test_no_sentences_no_change(rows):
     initial = model.Weights(*map(tf.constant, model.initial_weights(SIZES, 4)))
     trained = train(initial, tf.constant(rows[:0]), LocalTraining(0.5))
     assert all(np.array_equal(a, b) for a, b in zip(initial, trained.weights, strict=True))
-    assert int(trained.steps) == 0
+    assert int(trained.tally.steps) == 0
 
 
 def test_a_gradient_that_is_not_finite_is_told(rows):
     weights = model.initial_weights(SIZES, 4)
     initial = model.Weights(*map(tf.constant, weights))
     settings = LocalTraining(0.5, batch_size=8)
-    assert bool(train(initial, tf.constant(rows), settings).finite)
+    assert bool(train(initial, tf.constant(rows), settings).tally.finite)
     broken = initial._replace(projection=tf.fill(weights.projection.shape, np.float32("inf")))
-    assert not bool(train(broken, tf.constant(rows), settings).finite)
+    assert not bool(train(broken, tf.constant(rows), settings).tally.finite)
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "batch_size", "epochs", "clipping_norm"])
@@ -79,3 +92,29 @@ def test_a_gradient_that_is_not_finite_is_told(rows):
 def test_impossible_settings_are_refused(name, value):
     with pytest.raises(UserError, match=name):
         LocalTraining(**{"learning_rate": 0.5, name: value})
+
+
+def test_a_negative_proximal_strength_is_refused():
+    with pytest.raises(UserError, match="proximal_strength"):
+        LocalTraining(0.5, proximal_strength=-0.1)
+
+
+def test_dropout_follows_from_the_sentences_and_their_order(rows):
+    initial = model.Weights(*map(tf.constant, model.initial_weights(SIZES, 4)))
+    settings = LocalTraining(0.5, batch_size=8, dropout=0.3)
+    one, same = (train(initial, tf.constant(rows), settings) for _ in range(2))
+    for ours, again in zip(one.weights, same.weights, strict=True):
+        np.testing.assert_allclose(ours, again, atol=1e-7)
+    # A batch of the same sentences drops others where it comes at another time.
+    twice = np.concatenate([rows[:8], rows[:8]])
+    slow = LocalTraining(1e-9, batch_size=8, dropout=0.3)
+    first, both = (train(initial, tf.constant(r), slow).tally.loss_sum for r in (rows[:8], twice))
+    without = train(initial, tf.constant(rows[:8]), LocalTraining(1e-9, batch_size=8)).tally
+    assert len({float(first), float(both - first), float(without.loss_sum)}) == 3
+    assert float(first) == pytest.approx(float(without.loss_sum), rel=0.01)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_a_dropout_that_is_no_share_is_refused(dropout):
+    with pytest.raises(UserError, match="dropout"):
+        LocalTraining(0.5, dropout=dropout)

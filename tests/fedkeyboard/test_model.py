@@ -105,6 +105,56 @@ def test_gradients_at_gboards_size():
         )
 
 
+@settings(deadline=None, max_examples=15)
+@given(
+    st.lists(st.integers(0, SIZES.length), min_size=1, max_size=6),
+    st.integers(0, 9),
+    st.sampled_from([(BEGIN,), (BEGIN, 7, 9)]),
+)
+def test_gradients_with_dropout_are_those_of_automatic_differentiation(lengths, seed, firsts):
+    """The masks are made from those that were drawn; the rest is the padded recurrence."""
+    weights, rows = some_weights(seed=seed), some_rows(lengths, seed=seed, firsts=firsts)
+    batch = batches.pack(tf.constant(rows))
+    dropout = model.Dropout(0.4, tf.constant([seed, 5]))
+    loss, gradients = model.loss_and_gradients(weights, batch, dropout=dropout)
+    run = model._run(weights, batch, dropout=dropout)
+    if run.words.shape[0] == 0:
+        return
+    by_word = np.zeros([SIZES.vocabulary, SIZES.embedding], np.float32)
+    by_word[run.words] = run.masks[0]
+    columns = tf.unstack(tf.gather(run.masks[1], run.places), axis=1)
+    at_outputs = tf.stack([batches.unpack(batch, c, tf.constant(rows)) for c in columns], axis=2)
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        state, losses = model.initial_state(weights, len(rows)), 0.0
+        for t in range(SIZES.length):
+            words, targets = rows[:, t], rows[:, t + 1]
+            x = tf.gather(weights.embedding * by_word, words)
+            state, _ = model.advance(
+                weights, tf.matmul(x, weights.input_kernel) + weights.bias, state
+            )
+            logits = model.logits(weights, state.output * at_outputs[:, t])
+            losses += tf.reduce_sum(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+                * tf.cast(targets != PAD, tf.float32)
+            )
+        expected_loss = losses / np.sum(rows[:, 1:] != PAD)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
+    theirs = tape.gradient(expected_loss, weights)
+    for name, ours, other in zip(model.Weights._fields, gradients, theirs, strict=True):
+        other = tf.convert_to_tensor(other)
+        np.testing.assert_allclose(ours, other, atol=1e-7, rtol=1e-4, err_msg=name)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    drawn = [model.Dropout(0.3, tf.constant([1, i])).mask([400, 50], 0).numpy() for i in (2, 2, 3)]
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+    assert np.mean(drawn[0] == 0) == pytest.approx(0.3, abs=0.02)
+    assert np.unique(drawn[0]) == pytest.approx([0, 1 / 0.7])
+    other = model.Dropout(0.3, tf.constant([1, 2])).mask([400, 50], 1).numpy()
+    assert np.mean((drawn[0] == 0) == (other == 0)) == pytest.approx(0.58, abs=0.02)
+
+
 def test_a_wider_cell_is_the_same_model():
     weights, rows = some_weights(), some_rows([6, 1, 4, 0, 6])
     batch = batches.pack(tf.constant(rows))

@@ -41,7 +41,11 @@ def test_overrides():
         ("rounds.count=many", ["rounds.count", "integer", "many"]),
         ("client.learning_rate=nan", ["client.learning_rate", "finite"]),
         ("client.learning_rate=-1", ["client.learning_rate", "greater than 0"]),
-        ("server.optimizer=adma", ["server.optimizer", "'sgd', 'momentum' or 'adam'"]),
+        ("server.optimizer=adma", ["server.optimizer", "'adagrad', 'adam' or 'yogi'"]),
+        ("server.warmup_rounds=330", ["server", "warmup_rounds = 330", "decay_rounds = 330"]),
+        ("server.warmup_rounds=0", ["server.warmup_rounds", "greater than or equal to 1"]),
+        ("client.algorithm=fedadam", ["client.algorithm", "'fedprox', 'fedsgd' or 'mime_lite'"]),
+        ("client.proximal_strength=0.1", ["client", "proximal_strength", '"fedavg"']),
         ("population.file=x.sqlite", ["population", "either corpus"]),
         ("fleet.over_selection=0.5", ["fleet.over_selection", "greater than or equal to 1"]),
         ("fleet.sampling=all", ["fleet.sampling", "'check_in'", "'random_check_in'"]),
@@ -65,6 +69,25 @@ def test_a_bad_setting_is_one_line_that_names_it(override, parts):
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "useless"),
+    [
+        ("fedsgd", "epochs=2"),
+        ("fedsgd", "warmup_rounds=5"),
+        ("mime_lite", "decay_rounds=5"),
+        ("mime_lite", "proximal_strength=1.0"),
+    ],
+)
+def test_what_an_algorithm_has_no_use_for_is_refused(algorithm, useless):
+    config.load(CHITCHAT, [f"client.algorithm={algorithm}"])
+    with pytest.raises(UserError) as caught:
+        config.load(CHITCHAT, [f"client.algorithm={algorithm}", f"client.{useless}"])
+    message = str(caught.value)
+    assert message.endswith(
+        f'client: {useless.partition("=")[0]} is of no use to algorithm = "{algorithm}"'
+    )
 
 
 @given(st.text(max_size=40))

@@ -1,0 +1,128 @@
+"""What the baselines' own settings are worth on validation users, so that each is at its best.
+
+    python -m benchmarks.baseline_settings RUN [central] [local] [personalized]
+
+Tries some settings of each, with the vocabulary of RUN and, for `personalized`, its model; test
+users are not read. Writes `benchmarks/results/baseline_settings.json`, best first. What
+`simulation.baselines` has was chosen here.
+"""
+
+import argparse
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks import results
+from fedkeyboard import central_training, metrics, model
+from fedkeyboard.central_training import CentralTraining
+from fedkeyboard.local_training import LocalTraining
+from simulation import personalization, runs
+from simulation.task import Task
+
+CENTRAL = [
+    CentralTraining(learning_rate=rate, epochs=epochs, dropout=dropout, bfloat16=True)
+    for rate, epochs, dropout in (
+        (2e-3, 6, 0.0),
+        (2e-3, 8, 0.2),
+        (2e-3, 16, 0.2),
+        (2e-3, 16, 0.3),
+        (4e-3, 16, 0.3),
+    )
+]
+LOCAL = [
+    LocalTraining(learning_rate=rate, batch_size=4, epochs=epochs, clipping_norm=clip)
+    for rate, epochs, clip in (
+        (1.0, 20, 1.0),
+        (3.0, 20, 1.0),
+        (3.0, 60, 1.0),
+        (3.0, 20, 5.0),
+        (10.0, 20, 1.0),
+    )
+]
+PERSONAL = [
+    LocalTraining(
+        learning_rate=rate,
+        batch_size=batch,
+        epochs=epochs,
+        clipping_norm=1.0,
+        dropout=dropout,
+        proximal_strength=strength,
+    )
+    for rate, batch, epochs, dropout, strength in (
+        (0.3, 16, 3, 0.0, 0.0),
+        (0.3, 4, 3, 0.0, 0.0),
+        (0.3, 4, 3, 0.2, 0.0),
+        (0.3, 4, 6, 0.2, 0.0),
+        (0.3, 4, 6, 0.2, 0.01),
+        (0.3, 4, 6, 0.4, 0.0),
+        (0.6, 8, 6, 0.4, 0.0),
+        (0.1, 2, 6, 0.2, 0.0),
+    )
+]
+
+
+def central(task: Task, settings: CentralTraining) -> dict[str, Any]:
+    """Returns what each epoch reaches on all validation users."""
+    rows = np.concatenate(list(task.training_rows()))
+    seed = task.run.config.seed
+    begin = central_training.start(model.initial_weights(task.run.sizes, seed))
+    recalls, perplexities = [], []
+    for epoch in central_training.train(begin, rows, settings, seed):
+        report = metrics.report(task.count_weights("central", epoch.weights), {})
+        recalls.append(report["top1_recall"])
+        perplexities.append(report["perplexity"])
+    return {"top1_recall": max(recalls), "by_epoch": recalls, "perplexity_by_epoch": perplexities}
+
+
+def personal(weights: model.Weights) -> Callable[[Task, LocalTraining], dict[str, Any]]:
+    """Returns what tries settings on validation users' own text, from these weights."""
+
+    def attempt(task: Task, settings: LocalTraining) -> dict[str, Any]:
+        gains = personalization.gains(task.personalize("personal", weights, settings))
+        return {
+            "top1_recall": gains["after"]["top1_recall"],
+            **{
+                name: gains[name]
+                for name in ("relative_gain", "users_worse", "users_worse_beyond_noise")
+            },
+        }
+
+    return attempt
+
+
+def main() -> None:
+    """Tries, writes and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("which", nargs="*", default=["central", "local", "personalized"])
+    arguments = parser.parse_args()
+    run = runs.open_run(arguments.run)
+    out, tried = Console(), {}
+    with run.open_population() as population:
+        task = Task(run, population, "validation", Console(stderr=True))
+        attempts = {
+            "central": (central, CENTRAL),
+            "local": (personal(model.initial_weights(run.sizes, run.config.seed)), LOCAL),
+            "personalized": (personal(run.weights()[0]), PERSONAL),
+        }
+        for name in arguments.which:
+            attempt, all_settings = attempts[name]
+            rows = []
+            for settings in all_settings:
+                began = time.monotonic()
+                row = {"settings": dataclasses.asdict(settings), **attempt(task, settings)}
+                rows.append({**row, "seconds": round(time.monotonic() - began)})
+                out.print(f"{name} {row['top1_recall']:.4f} {settings}", soft_wrap=True)
+            tried[name] = sorted(rows, key=lambda row: -row["top1_recall"])
+    results.write("baseline_settings", **tried)
+
+
+if __name__ == "__main__":
+    main()

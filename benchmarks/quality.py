@@ -1,0 +1,95 @@
+"""What the tuned experiment reaches on test users, and what it is compared with, for some seeds.
+
+    python -m benchmarks.quality [--seeds 1 2 3] [--directory runs/quality]
+
+Each seed is a run in the directory, which goes on where it was stopped; then `comparison.compare`.
+Writes `benchmarks/results/quality.json`: of each seed the settings, the curve over the rounds, the
+models' metrics and their ratios; and the ratios' means.
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from rich.console import Console
+
+from benchmarks import results
+from fedkeyboard import worker
+from simulation import comparison, comparison_page, runs
+
+CONFIG = "simulation/configs/chitchat_full.toml"
+_CURVE = ("round", "top1_recall", "top3_recall", "perplexity")
+_FIGURES = ("top1_recall", "top3_recall", "top5_recall", "keystroke_savings", "perplexity")
+
+
+def train(path: pathlib.Path, seed: int) -> runs.Run:
+    """Returns the finished run of a seed, which is begun or continued if it is not there."""
+    if not (path / "metrics.json").exists():
+        begun = (path / "config.toml").exists()
+        how = ["--resume"] if begun else ["--config", CONFIG, "--set", f"seed={seed}"]
+        program = str(pathlib.Path(sys.executable).with_name("fedkeyboard"))
+        command = [*worker.tied(), program, "simulate", *how, "--out", str(path)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return runs.open_run(path)
+
+
+def describe(run: runs.Run, compared: dict[str, Any]) -> dict[str, Any]:
+    """Returns what is to be known of a seed, in the types of JSON."""
+    (of_run,) = compared["runs"]
+    return {
+        "seed": run.config.seed,
+        "settings": run.config.published(),
+        "curve": {name: of_run["rounds"][name] for name in _CURVE},
+        "all_sentences": {
+            name: {f: of[f] for f in _FIGURES}
+            for name, of in of_run["models"].items()
+            if of["on"] == "whole"
+        },
+        "last_fifth": {name: {f: of[f] for f in _FIGURES} for name, of in of_run["later"].items()},
+        "ratios": of_run["ratios"],
+        "personal": of_run["personal"],
+        "costs": of_run["costs"],
+        "typing": of_run["typing"],
+    }
+
+
+def mean_ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Returns the mean over the seeds of each ratio of top-1 recalls."""
+    return {
+        f"{ratio['model']} against {ratio['against']}": statistics.mean(
+            row["ratios"][i]["ratio"] for row in rows
+        )
+        for i, ratio in enumerate(rows[0]["ratios"])
+    }
+
+
+def main() -> None:
+    """Trains, compares, writes and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("runs/quality"))
+    arguments = parser.parse_args()
+    console = Console(stderr=True)
+    rows = []
+    for seed in arguments.seeds:
+        run = train(arguments.directory / f"seed{seed}", seed)
+        compared = comparison.compare([run], "test", console)
+        comparison_page.write(run.path / "comparison.html", compared)
+        rows.append(describe(run, compared))
+    means = mean_ratios(rows)
+    worse = statistics.mean(row["personal"]["users_worse_beyond_noise"] for row in rows)
+    results.write("quality", rows=rows, mean_ratios=means, users_worse_beyond_noise=worse)
+    out = Console()
+    for name, ratio in means.items():
+        out.print(f"{name}: {ratio:.3f}x")
+    out.print(f"personalized users worse off beyond noise: {worse:.1%}")
+
+
+if __name__ == "__main__":
+    main()

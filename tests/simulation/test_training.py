@@ -1,0 +1,71 @@
+"""The process of each algorithm's config line, and its state through a checkpoint."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+
+from fedkeyboard import model
+from fedkeyboard.federated_learning import phone_data
+from simulation import config, training
+
+SETTINGS = """
+population.corpus = "chitchat"
+client = { learning_rate = 0.5, batch_size = 4 }
+server = { optimizer = "yogi", learning_rate = 0.05, epsilon = 1e-3, warmup_rounds = 2 }
+rounds = { count = 3, cohort = 3 }
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """What training needs of a run, with some settings changed."""
+
+    def opened(*overrides):
+        (tmp_path / "tiny.toml").write_text(SETTINGS)
+        return types.SimpleNamespace(
+            config=config.load(tmp_path / "tiny.toml", overrides),
+            sizes=model.Sizes(vocabulary=300, embedding=6, units=9, length=8),
+            path=tmp_path,
+        )
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["client.warmup_rounds=2", "client.decay_rounds=4"],
+        ["client.algorithm=fedprox"],
+        ["client.algorithm=fedsgd"],
+        ["client.algorithm=mime_lite", "server.decay_rounds=5"],
+    ],
+    ids=["fedavg", "fedprox", "fedsgd", "mime_lite"],
+)
+def test_a_resumed_run_goes_on_as_an_unbroken_one(
+    in_tff, run, tiny_texts, tiny_tokenizer, overrides
+):
+    opened = run(*overrides)
+    process, checkpoints = training._process(opened), training.Checkpoints(opened)
+    data = [phone_data(tiny_tokenizer.rows(user, opened.sizes.length)) for user in tiny_texts[:3]]
+
+    async def weights_of(state):
+        return await tff.program.materialize_value(state.global_model_weights.trainable)
+
+    async def unbroken_and_resumed():
+        state = process.initialize()
+        begun = await weights_of(state)
+        for _ in range(2):
+            state = process.next(state, data).state
+        await checkpoints.save(await tff.program.materialize_value(state), 2)
+        unbroken = process.next(state, data).state
+        initial = await tff.program.materialize_value(process.initialize())
+        resumed, done = await checkpoints.load(initial)
+        assert done == 2
+        resumed = process.next(resumed, data).state
+        return begun, await weights_of(unbroken), await weights_of(resumed)
+
+    for first, one, other in zip(*in_tff(unbroken_and_resumed), strict=True):
+        assert np.abs(one - first).max() > 1e-4
+        np.testing.assert_allclose(one, other, atol=1e-7)
