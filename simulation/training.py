@@ -75,7 +75,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         run.save_weights(state.global_model_weights.trainable, done)
     csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
-    validate = federated_evaluation.computation(run.sizes)
+    validate = federated_evaluation.computation(run.sizes, run.sizes.length + 1)
     held_out = reader.validation_rows(settings.validation_users, settings.validation_sentences)
     validation = [federated_learning.phone_data(rows) for rows in held_out]
 
