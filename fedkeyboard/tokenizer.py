@@ -1,5 +1,7 @@
 """Words and their ids: a SentencePiece word vocabulary with fixed special tokens.
 
+Sub-words are in `fedkeyboard.subwords`.
+
 The ids of padding, begin, end and unknown are the first four, in this order, in every vocabulary.
 A sentence is a row of ids: begin, its words, end, cut to `length` + 1 and filled up with padding;
 the model reads the first `length` of them and predicts the last `length`.
