@@ -10,12 +10,15 @@ from rich.console import Console
 
 from data.population import Population
 from fedkeyboard import (
+    beam,
     evaluation,
     keystrokes,
     local_training,
     metrics,
     model,
+    subword_evaluation,
 )
+from fedkeyboard.subwords import SubwordTokenizer
 from fedkeyboard.tokenizer import Text
 from simulation import personalization, progress, runs
 from simulation.cohorts import Reader
@@ -28,7 +31,11 @@ def reader(run: runs.Run, population: Population) -> Reader:
 
 def scorer(run: runs.Run) -> Callable[[model.Weights], evaluation.Scorer]:
     """Returns what makes a scorer of weights of a run's model."""
-    prefixes = keystrokes.prefixes(run.tokenizer.vocabulary)
+    vocabulary = run.tokenizer.vocabulary
+    if isinstance(run.tokenizer, SubwordTokenizer):
+        table = beam.pieces(vocabulary)
+        return lambda weights: subword_evaluation.SubwordScorer(weights, table)
+    prefixes = keystrokes.prefixes(vocabulary)
     return lambda weights: evaluation.WeightsScorer(weights, prefixes)
 
 
