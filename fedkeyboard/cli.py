@@ -241,7 +241,7 @@ def simulate(
 
     # Before TensorFlow is imported, which takes seconds: a slip is answered at once.
     settings = configs.load(config, set_ or []) if config is not None else None
-    from simulation import experiment, runs
+    from simulation import experiment, progress, runs
 
     if resume:
         run = experiment.resume(
@@ -254,11 +254,19 @@ def simulate(
             population_file=population,
             console=_ERR,
         )
-    package = _export(run, run.path / "export")
+    if run.config.tokenizer.kind != "word":
+        progress.say(_ERR, "not exported: the phone package has no sub-words yet")
+        package = None
+    else:
+        package = _export(run, run.path / "export")
     if as_json:
-        _print_json({"run": str(run.path), "export": str(package), **run.metrics()})
+        exported = None if package is None else str(package)
+        _print_json({"run": str(run.path), "export": exported, **run.metrics()})
         return
     _print_metrics(run.metrics())
+    if package is None:
+        _OUT.print(f"run {run.path}", markup=False, highlight=False, soft_wrap=True)
+        return
     for text in ANSWERS:
         _print_suggestions(text, _suggest(package / "model_infer.tflite", text))
     _OUT.print(f"run {run.path}\nexport {package}", markup=False, highlight=False, soft_wrap=True)
@@ -313,6 +321,8 @@ def evaluate(
     if artifact is not None:
         from tflite_export import litert
 
+        if opened.config.tokenizer.kind != "word":
+            raise UserError(f"{run}: has sub-words, with which no file is exported yet")
         exported = litert.open_of_vocabulary(artifact, opened.tokenizer.vocabulary)
         log_probabilities = exported.log_probabilities
     with opened.open_population() as population:

@@ -1,8 +1,8 @@
 """Scores users' sentences with a model, user by user.
 
-A model is anything that gives each target's rank and probability: the weights, traced into
-TensorFlow here, or whatever says the log-probabilities of all words, such as an exported file in
-LiteRT or an n-gram model.
+A model is anything that gives each target's rank and probability: the weights of a model of words,
+traced into TensorFlow here; whatever says the log-probabilities of all words, such as an exported
+file in LiteRT or an n-gram model; or a model of sub-words (`fedkeyboard.subword_evaluation`).
 """
 
 import functools
@@ -22,8 +22,8 @@ _ROWS = 128
 class Scorer(Protocol):
     """A model that can be evaluated."""
 
-    def score(self, rows: np.ndarray) -> metrics.Scores:
-        """Scores int32 `[n, T + 1]` sentences, n at least 1, as `Tokenizer.rows` makes them."""
+    def score(self, text: Text) -> metrics.Scores:
+        """Scores sentences, one at least."""
 
 
 class WeightsScorer:
@@ -34,9 +34,10 @@ class WeightsScorer:
         self._prefixes = prefixes
         self._order = tf.constant(prefixes.order)
 
-    def score(self, rows: np.ndarray) -> metrics.Scores:
-        """Scores int32 `[n, T + 1]` sentences, n at least 1."""
-        traced = _traced_forward(model.Weights(*(w.shape for w in self._weights)), rows.shape[1])
+    def score(self, text: Text) -> metrics.Scores:
+        """Scores sentences, one at least."""
+        shapes = model.Weights(*(w.shape for w in self._weights))
+        traced = _traced_forward(shapes, text.words.shape[1])
 
         def score_part(rows: np.ndarray) -> metrics.Scores:
             order, *judged = traced(self._weights, self._order, tf.constant(rows))
@@ -44,7 +45,7 @@ class WeightsScorer:
             scores = _scores(judged, packed, self._prefixes)
             return metrics.Scores(*(values[order] for values in scores))
 
-        return _in_parts(score_part, rows)
+        return _in_parts(score_part, text.words)
 
 
 class LogProbabilitiesScorer:
@@ -66,15 +67,15 @@ class LogProbabilitiesScorer:
         self._prefixes = prefixes
         self._order = tf.constant(prefixes.order)
 
-    def score(self, rows: np.ndarray) -> metrics.Scores:
-        """Scores int32 `[n, T + 1]` sentences, n at least 1."""
+    def score(self, text: Text) -> metrics.Scores:
+        """Scores sentences, one at least."""
 
         def score_part(rows: np.ndarray) -> metrics.Scores:
             targets = rows[:, 1:][rows[:, 1:] != PAD]
             judged = _traced_judge()(self._log_probabilities(rows), targets, self._order)
             return _scores(judged, targets, self._prefixes)
 
-        return _in_parts(score_part, rows)
+        return _in_parts(score_part, text.words)
 
 
 class UnigramScorer:
@@ -92,12 +93,16 @@ class UnigramScorer:
             better = prefixes.order[np.newaxis, :] < ids[:, np.newaxis]
             self._letters[ids] = keystrokes.letters_typed(better, ids, prefixes)
 
-    def score(self, rows: np.ndarray) -> metrics.Scores:
-        """Scores int32 `[n, T + 1]` sentences."""
-        targets = rows[:, 1:][rows[:, 1:] != PAD]
+    def score(self, text: Text) -> metrics.Scores:
+        """Scores sentences."""
+        targets = text.words[:, 1:][text.words[:, 1:] != PAD]
         rank = targets - len(SPECIAL)
         return metrics.Scores(
-            rank, rank == 0, np.full(targets.shape, np.nan, np.float32), self._letters[targets]
+            known=rank >= 0,
+            rank=rank,
+            likeliest=rank == 0,
+            cross_entropy=np.full(targets.shape, np.nan, np.float32),
+            letters=self._letters[targets],
         )
 
 
@@ -113,6 +118,22 @@ class Judged(NamedTuple):
 
     better: tf.Tensor
     likeliest: tf.Tensor
+    cross_entropy: tf.Tensor
+
+
+class Ranked(NamedTuple):
+    """What sums over users need of N targets, as tensors.
+
+    Attributes:
+      word: bool `[N]`, whether the target is a word, and not the end of a sentence.
+      known: bool `[N]`, as of `metrics.Scores`; so are the others.
+      rank: int32 `[N]`.
+      cross_entropy: float32 `[N]`.
+    """
+
+    word: tf.Tensor
+    known: tf.Tensor
+    rank: tf.Tensor
     cross_entropy: tf.Tensor
 
 
@@ -138,6 +159,7 @@ def _scores(
 ) -> metrics.Scores:
     better, likeliest, cross_entropy = (values.numpy() for values in judged)
     return metrics.Scores(
+        known=targets >= len(SPECIAL),
         rank=np.sum(better, axis=1, dtype=np.int32),
         likeliest=likeliest,
         cross_entropy=cross_entropy,
@@ -186,8 +208,8 @@ def count_users(
     counted: dict[str, list[metrics.User]] = {name: [] for name in scorers}
     for text in users:
         for name, scorer in scorers.items():
-            some = len(text.rows) > 0
+            some = len(text.words) > 0
             counted[name].append(
-                metrics.count_user(text, scorer.score(text.rows)) if some else metrics.User()
+                metrics.count_user(text, scorer.score(text)) if some else metrics.User()
             )
     return counted

@@ -6,35 +6,65 @@ cross-entropy over its own sentences, and only the sums over the cohort arrive.
 """
 
 import collections
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import batches, evaluation, metrics, model
-from fedkeyboard.tokenizer import END, SPECIAL, UNKNOWN
+from fedkeyboard import batches, evaluation, model
+from fedkeyboard.tokenizer import END, SPECIAL
+
+Rank = Callable[[model.Weights, tf.Tensor], evaluation.Ranked]
 
 # Sentences that a phone scores at once; bounds its memory to about 50 MB.
 _ROWS = 64
 
+# What is counted, of `metrics.Counts`.
+_SUMS = {
+    **dict.fromkeys(("words", "unknown", "top1", "top3", "top5", "predicted"), tf.int64),
+    "cross_entropy": tf.float32,
+}
 
-def computation(sizes: model.Sizes) -> tff.Computation:
+
+def rank_words(weights: model.Weights, rows: tf.Tensor) -> evaluation.Ranked:
+    """Returns what a model of words says of int32 `[n, T + 1]` sentences."""
+    batch = batches.pack(rows)
+    logits = model.forward(weights, batch)
+    words = tf.range(len(SPECIAL), tf.shape(logits)[1])
+    judged = evaluation.judge(logits, batch.targets, words)
+    return evaluation.Ranked(
+        word=tf.not_equal(batch.targets, END),
+        known=batch.targets >= len(SPECIAL),
+        rank=tf.reduce_sum(tf.cast(judged.better, tf.int32), axis=1),
+        cross_entropy=judged.cross_entropy,
+    )
+
+
+def computation(
+    sizes: model.Sizes, columns: int | None, rank: Rank = rank_words
+) -> tff.Computation:
     """Returns the computation for models of these sizes.
+
+    Args:
+      sizes: The model's sizes.
+      columns: Of the phones' sentences, `[n, columns]`; None if they differ.
+      rank: Says what a model says of sentences.
 
     Returns:
       It takes weights at the server and a list of `federated_learning.phone_data`, and returns
       the sums over the phones at the server: `metrics.Counts`' `words`, `unknown`, `top1`, `top3`,
-      `top5`, `likeliest`, `predicted` and `cross_entropy` by name.
+      `top5`, `predicted` and `cross_entropy` by name.
     """
     weights_type = tff.types.to_type(
         model.Weights(*(tff.TensorType(np.float32, s) for s in model.weight_shapes(sizes)))
     )
-    data_type = tff.SequenceType(tff.TensorType(np.int32, [None, sizes.length + 1]))
+    data_type = tff.SequenceType(tff.TensorType(np.int32, [None, columns]))
 
     @tff.tensorflow.computation(weights_type, data_type)
     @tf.function(autograph=False)
     def evaluate(weights, data):
-        return count(model.Weights(*weights), data.get_single_element())
+        return count(model.Weights(*weights), data.get_single_element(), rank)
 
     @tff.federated_computation(
         tff.FederatedType(weights_type, tff.SERVER), tff.FederatedType(data_type, tff.CLIENTS)
@@ -47,40 +77,34 @@ def computation(sizes: model.Sizes) -> tff.Computation:
     return evaluate_cohort
 
 
-def count(weights: model.Weights, rows: tf.Tensor) -> collections.OrderedDict[str, tf.Tensor]:
-    """Returns a phone's sums over int32 `[n, T + 1]` sentences; n may be 0.
+def count(
+    weights: model.Weights, rows: tf.Tensor, rank: Rank
+) -> collections.OrderedDict[str, tf.Tensor]:
+    """Returns a phone's sums over int32 `[n, columns]` sentences; n may be 0.
 
     They are those of `metrics.count`, in TensorFlow operations.
     """
 
     def add(first: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        batch = batches.pack(rows[first : first + _ROWS])
-        counted = _count_batch(model.forward(weights, batch), batch.targets)
-        return first + _ROWS, [a + b for a, b in zip(sums, counted.values(), strict=True)]
+        counted = _count(rank(weights, rows[first : first + _ROWS]))
+        return first + _ROWS, [a + counted[name] for a, name in zip(sums, _SUMS, strict=True)]
 
-    names = [name for name in metrics.Counts.__dataclass_fields__ if not name.startswith("keys")]
-    floats = {"cross_entropy": tf.float32}
-    zeros = [tf.zeros([], floats.get(name, tf.int64)) for name in names]
+    zeros = [tf.zeros([], dtype) for dtype in _SUMS.values()]
     _, sums = tf.while_loop(
         lambda first, _: first < tf.shape(rows)[0], add, (tf.constant(0), zeros)
     )
-    return collections.OrderedDict(zip(names, sums, strict=True))
+    return collections.OrderedDict(zip(_SUMS, sums, strict=True))
 
 
-def _count_batch(logits: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
-    words = tf.range(len(SPECIAL), tf.shape(logits)[1])
-    judged = evaluation.judge(logits, targets, words)
-    rank = tf.reduce_sum(tf.cast(judged.better, tf.int32), axis=1)
-    known = targets >= len(SPECIAL)
-
-    def number(chosen: tf.Tensor) -> tf.Tensor:
-        return tf.math.count_nonzero(chosen)
-
+def _count(ranked: evaluation.Ranked) -> dict[str, tf.Tensor]:
+    word, known, rank, cross_entropy = ranked
+    numbers = {
+        "words": word,
+        "unknown": word & ~known,
+        **{f"top{k}": known & (rank < k) for k in (1, 3, 5)},
+        "predicted": tf.ones_like(word),
+    }
     return {
-        "words": number(tf.not_equal(targets, END)),
-        "unknown": number(tf.equal(targets, UNKNOWN)),
-        **{f"top{k}": number(known & (rank < k)) for k in (1, 3, 5)},
-        "likeliest": number(known & judged.likeliest),
-        "predicted": tf.size(targets, tf.int64),
-        "cross_entropy": tf.reduce_sum(judged.cross_entropy),
+        **{name: tf.math.count_nonzero(chosen) for name, chosen in numbers.items()},
+        "cross_entropy": tf.reduce_sum(cross_entropy),
     }

@@ -12,6 +12,9 @@ Two conventions of accuracy, side by side:
 Perplexity is exp of the mean cross-entropy over what the model is trained to predict: words, the
 unknown word as one entry, and the end of the sentence. Keystroke savings: `fedkeyboard.keystrokes`.
 
+What the targets are does not depend on the model: a word that a model of sub-words can spell counts
+as known to it, and is still outside the vocabulary of whole words, by which frequencies are told.
+
 Figures over all targets have 95% bootstrap intervals over users (`fedkeyboard.intervals`).
 """
 
@@ -43,18 +46,22 @@ class Scores(NamedTuple):
     """What a model says of a user's N targets: of each sentence its words, then its end.
 
     Attributes:
+      known: bool `[N]`, whether the target is a word that the model can suggest.
       rank: int32 `[N]`, how many words are likelier than the target, of equally likely ones those
-        before it in the vocabulary; means nothing of ends and unknown words.
-      likeliest: bool `[N]`, whether the target is the likeliest of all entries.
+        before it in the vocabulary; of 5 or more perhaps only 5; means nothing of what is not
+        known.
+      likeliest: bool `[N]`, whether the target is the likeliest of all entries; None of a model
+        whose entries are not words.
       cross_entropy: float32 `[N]`, of the target, in nats.
       letters: int32 `[N]`, after how many letters the target shows (`keystrokes.letters_typed`);
-        means nothing of ends and unknown words.
+        means nothing of what is not known; None if not computed.
     """
 
+    known: np.ndarray
     rank: np.ndarray
-    likeliest: np.ndarray
+    likeliest: np.ndarray | None
     cross_entropy: np.ndarray
-    letters: np.ndarray
+    letters: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +70,15 @@ class Counts:
 
     Attributes:
       words: Targets that are words, known or not.
-      unknown: Those outside the vocabulary.
+      unknown: Those that the model cannot suggest: outside the vocabulary.
       top1: Words that were the first suggestion.
       top3: Words among the first three.
       top5: Words among the first five.
-      likeliest: Known words that were the likeliest of all entries.
+      likeliest: Known words that were the likeliest of all entries; NaN if that is not told.
       predicted: Targets of the cross-entropy: words and ends of sentences.
       cross_entropy: Its sum over them, in nats.
       keys: What typing the words takes without suggestions: their letters and spaces.
-      keys_saved: How many of these suggestions save.
+      keys_saved: How many of these suggestions save; NaN if that is not told.
     """
 
     words: int = 0
@@ -79,11 +86,11 @@ class Counts:
     top1: int = 0
     top3: int = 0
     top5: int = 0
-    likeliest: int = 0
+    likeliest: float = 0
     predicted: int = 0
     cross_entropy: float = 0.0
     keys: int = 0
-    keys_saved: int = 0
+    keys_saved: float = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(a + b for a, b in zip(self.numbers(), other.numbers(), strict=True)))
@@ -169,15 +176,15 @@ def count(text: Text, scores: Scores) -> Counts:
 
 def hits(text: Text, scores: Scores) -> np.ndarray:
     """Returns whether each of the N targets is a word that was the first suggestion: bool `[N]`."""
-    return (_Targets(text).ids >= len(SPECIAL)) & (scores.rank < 1)
+    return scores.known & (scores.rank < 1)
 
 
 def count_user(text: Text, scores: Scores) -> User:
     """Counts all of a user's sentences, which are in time order."""
     targets = _Targets(text)
-    cut = trained_sentences(len(text.rows))
-    known = targets.ids >= len(SPECIAL)
-    frequency = _by_band(_RANKS, np.where(known, targets.ids - len(SPECIAL) + 1, 0))
+    cut = trained_sentences(len(text.words))
+    ranks = np.maximum(targets.ids - len(SPECIAL) + 1, 0)
+    frequency = _by_band(_RANKS, ranks)
     groups = {
         "position": _by_band(_POSITIONS, np.where(targets.ids == END, 0, targets.position + 1)),
         "frequency": {**frequency, _OUTSIDE: targets.ids == UNKNOWN},
@@ -189,7 +196,7 @@ def count_user(text: Text, scores: Scores) -> User:
             name: {band: targets.count(scores, chosen) for band, chosen in bands.items()}
             for name, bands in groups.items()
         },
-        sentences=len(text.rows),
+        sentences=len(text.words),
     )
 
 
@@ -197,30 +204,35 @@ class _Targets:
     """The N targets of some sentences, in the order of `Scores`."""
 
     def __init__(self, text: Text):
-        real = text.rows[:, 1:] != PAD
+        real = text.words[:, 1:] != PAD
         self.sentence, self.position = np.nonzero(real)
-        self.ids = text.rows[:, 1:][real]
+        self.ids = text.words[:, 1:][real]
         self.letters = text.letters[real]
 
     def count(self, scores: Scores, chosen: Any) -> Counts:
-        ids, letters = self.ids[chosen], self.letters[chosen]
-        word, known = ids != END, ids >= len(SPECIAL)
+        word, known = self.ids[chosen] != END, scores.known[chosen]
         rank = scores.rank[chosen]
-        keys = letters + 1
-        # A tap is one key. Typed to the end, the word takes its letters and the space.
-        taken = np.where(known, np.minimum(scores.letters[chosen], letters) + 1, keys)
+        keys = self.letters[chosen] + 1
         return Counts(
             words=int(np.sum(word)),
-            unknown=int(np.sum(ids == UNKNOWN)),
+            unknown=int(np.sum(word & ~known)),
             top1=int(np.sum(known & (rank < 1))),
             top3=int(np.sum(known & (rank < 3))),
             top5=int(np.sum(known & (rank < 5))),
-            likeliest=int(np.sum(known & scores.likeliest[chosen])),
-            predicted=len(ids),
+            likeliest=_told(scores.likeliest, lambda hit: np.sum(known & hit[chosen])),
+            predicted=len(word),
             cross_entropy=float(np.sum(scores.cross_entropy[chosen], dtype=np.float64)),
             keys=int(np.sum(keys, where=word)),
-            keys_saved=int(np.sum(keys - taken, where=word)),
+            # A tap is one key. Typed to the end, the word takes its letters and the space.
+            keys_saved=_told(
+                scores.letters,
+                lambda shown: np.sum(np.maximum(keys - 1 - shown[chosen], 0), where=known),
+            ),
         )
+
+
+def _told(values: np.ndarray | None, total: Callable[[np.ndarray], np.integer]) -> float:
+    return math.nan if values is None else int(total(values))
 
 
 def _by_band(bands: dict[str, int | None], numbers: np.ndarray) -> dict[str, np.ndarray]:

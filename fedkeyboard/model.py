@@ -234,9 +234,15 @@ def _advance_gradients(
 
 def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
     """Reads one word of each sentence: int32 `[B]`; returns the next word's logits `[B, V]`."""
+    state = read(weights, words, state)
+    return logits(weights, state.output), state
+
+
+def read(weights: Weights, words: tf.Tensor, state: State) -> State:
+    """Reads one word of each sentence: int32 `[B]`."""
     x = tf.gather(weights.embedding, words)
     state, _ = advance(weights, tf.matmul(x, weights.input_kernel) + weights.bias, state)
-    return logits(weights, state.output), state
+    return state
 
 
 def logits(weights: Weights, outputs: tf.Tensor, precision: tf.DType = tf.float32) -> tf.Tensor:

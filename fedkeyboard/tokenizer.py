@@ -1,5 +1,7 @@
 """Words and their ids: a SentencePiece word vocabulary with fixed special tokens.
 
+Sub-words are in `fedkeyboard.subwords`.
+
 The ids of padding, begin, end and unknown are the first four, in this order, in every vocabulary.
 A sentence is a row of ids: begin, its words, end, cut to `length` + 1 and filled up with padding;
 the model reads the first `length` of them and predicts the last `length`.
@@ -13,9 +15,8 @@ import dataclasses
 import functools
 import io
 import pathlib
-import tempfile
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import sentencepiece
@@ -31,22 +32,25 @@ MODEL_FILE = "tokenizer.model"
 VOCABULARY_FILE = "vocabulary.txt"
 
 # Longer ones are no words, and SentencePiece drops them without a word of its own.
-_LONGEST_WORD = 100  # characters
+LONGEST_WORD = 100  # characters
 _FEWEST_WORDS = 3  # as many as are suggested
-_SPACE = "\u2581"  # SentencePiece writes the space before a word as this character
+SPACE = "\u2581"  # SentencePiece writes the space between words as this character
 
 
 class Text(NamedTuple):
-    """A user's sentences, to evaluate a model on.
+    """A user's sentences, to evaluate a model on: what is to be predicted, and what a model reads.
 
     Attributes:
-      rows: int32 `[n, T + 1]`, as `Tokenizer.rows` makes them.
+      words: int32 `[n, T + 1]`, ids of words as `Tokenizer.rows` makes them: the targets.
       letters: int32 `[n, T]`, how many letters (code points) the target at each place has, which
         the id of the unknown word does not tell; 0 where it is no word.
+      rows: int32 `[n, P + 1]`, the same words as the model reads them: `words`, or, of sub-words,
+        the pieces of all of them, however many.
     """
 
-    rows: np.ndarray
+    words: np.ndarray
     letters: np.ndarray
+    rows: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +68,8 @@ class Tokenizer:
     @classmethod
     def from_model(cls, model: bytes, *, name: str = MODEL_FILE) -> "Tokenizer":
         """Reads a serialised SentencePiece word model; `name` is for errors."""
-        processor = sentencepiece.SentencePieceProcessor()
-        try:
-            processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise UserError(f"{name}: not a SentencePiece model") from error
-        pieces = [processor.id_to_piece(i) for i in range(len(processor))]
-        if tuple(pieces[:4]) != SPECIAL:
-            raise UserError(
-                f"{name}: its first entries are {pieces[:4]}, not {list(SPECIAL)}; "
-                "learn it with fedkeyboard"
-            )
-        return cls(model, SPECIAL + tuple(piece.removeprefix(_SPACE) for piece in pieces[4:]))
+        pieces = read_pieces(model, name=name)
+        return cls(model, tuple(piece.removeprefix(SPACE) for piece in pieces))
 
     @classmethod
     def learn(
@@ -94,54 +88,24 @@ class Tokenizer:
         Raises:
           UserError: If fewer than three words are left.
         """
-        counts: collections.Counter[str] = collections.Counter()
-        writers: collections.Counter[str] = collections.Counter()
-        for sentences in users:
-            of_user = collections.Counter(word for text in sentences for word in words(text))
-            counts.update(of_user)
-            writers.update(of_user.keys())
-        # Sorted, so that words of equal count have the same ids whatever the order of the users.
-        shared = sorted(
-            word for word in counts if writers[word] >= minimum_users and len(word) <= _LONGEST_WORD
+        return cls.of_counts(shared_words(users, minimum_users), vocabulary_size)
+
+    @classmethod
+    def of_counts(cls, counts: dict[str, int], vocabulary_size: int) -> "Tokenizer":
+        """Returns the vocabulary of the most frequent of `shared_words`."""
+        model = train_sentencepiece(
+            table(counts),
+            input_format="tsv",
+            model_type="word",
+            vocab_size=min(vocabulary_size, len(counts) + len(SPECIAL)),
         )
-        if len(shared) < _FEWEST_WORDS:
-            raise UserError(
-                f"fewer than {_FEWEST_WORDS} words are written by at least {minimum_users} "
-                "training users; lower tokenizer.minimum_users or bring more text"
-            )
-        model = io.BytesIO()
-        with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as table:
-            table.writelines(f"{word}\t{counts[word]}\n" for word in shared)
-            table.flush()
-            sentencepiece.SentencePieceTrainer.train(
-                input=table.name,
-                input_format="tsv",
-                model_writer=model,
-                model_type="word",
-                vocab_size=min(vocabulary_size, len(shared) + len(SPECIAL)),
-                normalization_rule_name="identity",
-                character_coverage=1.0,
-                pad_id=PAD,
-                bos_id=BEGIN,
-                eos_id=END,
-                unk_id=UNKNOWN,
-                pad_piece=SPECIAL[PAD],
-                bos_piece=SPECIAL[BEGIN],
-                eos_piece=SPECIAL[END],
-                unk_piece=SPECIAL[UNKNOWN],
-                minloglevel=2,
-            )
-        return cls.from_model(model.getvalue())
+        return cls.from_model(model)
 
     @classmethod
     def load(cls, directory: files.PathLike) -> "Tokenizer":
         """Reads the tokenizer that `save` wrote."""
         path = pathlib.Path(directory) / MODEL_FILE
-        try:
-            model = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; is {directory} a run directory?") from error
-        return cls.from_model(model, name=str(path))
+        return cls.from_model(read_model(path), name=str(path))
 
     def save(self, directory: files.PathLike) -> None:
         """Writes `tokenizer.model` and `vocabulary.txt`."""
@@ -155,6 +119,11 @@ class Tokenizer:
 
     def __len__(self) -> int:
         return len(self.vocabulary)
+
+    @property
+    def of_words(self) -> "Tokenizer":
+        """The vocabulary of whole words beside this one: itself."""
+        return self
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:
@@ -184,4 +153,86 @@ class Tokenizer:
         letters = np.zeros((len(rows), length), np.int32)
         for row, spelled in zip(letters, filter(None, map(words, sentences)), strict=True):
             row[: len(spelled)] = [len(word) for word in spelled[:length]]
-        return Text(rows, letters)
+        return Text(rows, letters, rows)
+
+
+def shared_words(users: Iterable[Iterable[str]], minimum_users: int) -> dict[str, int]:
+    """Counts the words that at least `minimum_users` of `users` wrote.
+
+    Returns:
+      By word, in an order that does not depend on that of the users.
+
+    Raises:
+      UserError: If there are fewer than three.
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    writers: collections.Counter[str] = collections.Counter()
+    for sentences in users:
+        of_user = collections.Counter(word for text in sentences for word in words(text))
+        counts.update(of_user)
+        writers.update(of_user.keys())
+    shared = {
+        word: counts[word]
+        for word in sorted(counts)
+        if writers[word] >= minimum_users and len(word) <= LONGEST_WORD
+    }
+    if len(shared) < _FEWEST_WORDS:
+        raise UserError(
+            f"fewer than {_FEWEST_WORDS} words are written by at least {minimum_users} "
+            "training users; lower tokenizer.minimum_users or bring more text"
+        )
+    return shared
+
+
+def table(counts: dict[str, int]) -> Iterable[str]:
+    """Returns words and their counts as SentencePiece reads them (`input_format="tsv"`)."""
+    return (f"{word}\t{count}" for word, count in counts.items())
+
+
+def train_sentencepiece(sentences: Iterable[str], **options: Any) -> bytes:
+    """Trains a SentencePiece model with our special entries on normalised words.
+
+    Not from a file: the model would hold the file's name, and no two would be equal.
+    """
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        normalization_rule_name="identity",
+        character_coverage=1.0,
+        pad_id=PAD,
+        bos_id=BEGIN,
+        eos_id=END,
+        unk_id=UNKNOWN,
+        pad_piece=SPECIAL[PAD],
+        bos_piece=SPECIAL[BEGIN],
+        eos_piece=SPECIAL[END],
+        unk_piece=SPECIAL[UNKNOWN],
+        minloglevel=2,
+        **options,
+    )
+    return model.getvalue()
+
+
+def read_model(path: pathlib.Path) -> bytes:
+    """Reads a run's file with a SentencePiece model."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; is {path.parent} a run directory?") from error
+
+
+def read_pieces(model: bytes, *, name: str) -> list[str]:
+    """Returns the entries of a serialised SentencePiece model; `name` is for errors."""
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(model)
+    except RuntimeError as error:
+        raise UserError(f"{name}: not a SentencePiece model") from error
+    pieces = [processor.id_to_piece(i) for i in range(len(processor))]
+    if tuple(pieces[: len(SPECIAL)]) != SPECIAL:
+        raise UserError(
+            f"{name}: its first entries are {pieces[:4]}, not {list(SPECIAL)}; "
+            "learn it with fedkeyboard"
+        )
+    return pieces

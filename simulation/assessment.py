@@ -9,7 +9,16 @@ import numpy as np
 from rich.console import Console
 
 from data.population import Population
-from fedkeyboard import evaluation, keystrokes, local_training, metrics
+from fedkeyboard import (
+    beam,
+    evaluation,
+    keystrokes,
+    local_training,
+    metrics,
+    model,
+    subword_evaluation,
+)
+from fedkeyboard.subwords import SubwordTokenizer
 from fedkeyboard.tokenizer import Text
 from simulation import personalization, progress, runs
 from simulation.cohorts import Reader
@@ -18,6 +27,16 @@ from simulation.cohorts import Reader
 def reader(run: runs.Run, population: Population) -> Reader:
     """Returns the reader of a run's population with the run's vocabulary."""
     return Reader(population, run.tokenizer, run.sizes.length, run.config.seed)
+
+
+def scorer(run: runs.Run) -> Callable[[model.Weights], evaluation.Scorer]:
+    """Returns what makes a scorer of weights of a run's model."""
+    vocabulary = run.tokenizer.vocabulary
+    if isinstance(run.tokenizer, SubwordTokenizer):
+        table = beam.pieces(vocabulary)
+        return lambda weights: subword_evaluation.SubwordScorer(weights, table)
+    prefixes = keystrokes.prefixes(vocabulary)
+    return lambda weights: evaluation.WeightsScorer(weights, prefixes)
 
 
 def evaluate(
@@ -40,12 +59,12 @@ def evaluate(
     Returns:
       The metrics, as in `metrics.json`.
     """
-    prefixes = keystrokes.prefixes(run.tokenizer.vocabulary)
+    prefixes = keystrokes.prefixes(run.tokenizer.of_words.vocabulary)
     if log_probabilities is None:
-        scorer = evaluation.WeightsScorer(run.weights()[0], prefixes)
+        of_model = scorer(run)(run.weights()[0])
     else:
-        scorer = evaluation.LogProbabilitiesScorer(log_probabilities, prefixes)
-    scorers = {"model": scorer, "unigram": evaluation.UnigramScorer(prefixes)}
+        of_model = evaluation.LogProbabilitiesScorer(log_probabilities, prefixes)
+    scorers = {"model": of_model, "unigram": evaluation.UnigramScorer(prefixes)}
     with users(run, population, split, "evaluating", console) as texts:
         counted = evaluation.count_users(scorers, texts)
     return {"split": split, **metrics.report(counted.pop("model"), counted)}
@@ -60,9 +79,8 @@ def personalize(
 ) -> dict[str, Any]:
     """Fine-tunes a run's model on each user of a split (`simulation.personalization`)."""
     weights, _ = run.weights()
-    prefixes = keystrokes.prefixes(run.tokenizer.vocabulary)
     with users(run, population, split, "personalizing", console) as texts:
-        compared = personalization.personalize(weights, texts, settings, prefixes)
+        compared = personalization.personalize(weights, texts, settings, scorer(run))
     return {
         "split": split,
         **dataclasses.asdict(settings),

@@ -56,7 +56,8 @@ def _unigram(task: Task) -> Outcome:
 
 
 def _kneser_ney(task: Task) -> Outcome:
-    trigram = kneser_ney.Trigram.fit(task.training_rows(), len(task.run.tokenizer))
+    words = task.run.tokenizer.of_words
+    trigram = kneser_ney.Trigram.fit(task.training_rows(words), len(words))
     scorer = evaluation.LogProbabilitiesScorer(trigram.log_probabilities, task.prefixes)
     return Outcome(task.count("kneser-ney", scorer))
 

@@ -44,7 +44,7 @@ def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
         f"central     epoch {begin.epoch} of {settings.epochs}"
         + (", continued" if begin.epoch else ""),
     )
-    rows = np.concatenate(list(task.training_rows()))
+    rows = np.concatenate(list(task.training_rows(task.run.tokenizer)))
     for epoch in central_training.train(begin, rows, settings, task.run.config.seed):
         recall = _validation_recall(task, epoch.weights)
         progress.say(
@@ -76,8 +76,7 @@ def _validation_recall(task: Task, weights: model.Weights) -> float:
     with assessment.users(
         task.run, task.population, "validation", "central: evaluating", task.console
     ) as texts:
-        scorer = evaluation.WeightsScorer(weights, task.prefixes)
-        counted = evaluation.count_users({"central": scorer}, texts)["central"]
+        counted = evaluation.count_users({"central": task.scorer(weights)}, texts)["central"]
     return metrics.report(counted, {})["top1_recall"] or 0.0
 
 

@@ -22,7 +22,7 @@ class Reader:
     Attributes:
       population: Whose sentences.
       tokenizer: The vocabulary; each phone tokenises its own text.
-      length: T, the words of a row.
+      length: T, the entries of a row to train on, and the words of a sentence to evaluate on.
       seed: The experiment's.
     """
 
@@ -42,12 +42,15 @@ class Reader:
         return self.tokenizer.rows([sentences[i] for i in chosen], self.length)
 
     def validation_rows(self, users: int, at_most: int) -> list[np.ndarray]:
-        """Returns the first `at_most` sentences of each of a fixed sample of validation users."""
+        """Returns the first `at_most` sentences of each of a fixed sample of validation users.
+
+        To evaluate on: of sub-words, the pieces of as many words as of a model of words.
+        """
         phones = self.population.phones("validation")
         generator = np.random.default_rng([self.seed, _VALIDATION])
         chosen = generator.choice(len(phones), min(users, len(phones)), replace=False)
         return [
-            self.tokenizer.rows(self.population.sentences(phones[i])[:at_most], self.length)
+            self.tokenizer.text(self.population.sentences(phones[i])[:at_most], self.length).rows
             for i in chosen
         ]
 

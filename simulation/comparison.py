@@ -229,8 +229,10 @@ def _costs(task: Task) -> dict[str, Any]:
 def _typing(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any] | None:
     """Returns the keys of a day on which a user writes, and how many each model saves of them.
 
-    None if the population has no times.
+    None if the population has no times, or of sub-words, whose savings are not told.
     """
+    if assessed["federated"].report["keystroke_savings"] is None:
+        return None
     days = sum(active_days(task.population, user) for user in task.population.users(task.split))
     if not days:
         return None

@@ -49,8 +49,12 @@ class Population(_Section):
 
 
 class Tokenizer(_Section):
-    """The vocabulary: entries with the four special ones, of words that so many users wrote."""
+    """The vocabulary: entries with the four special ones, of words that so many users wrote.
 
+    Entries are whole words, or pieces of words (`fedkeyboard.subwords`).
+    """
+
+    kind: Literal["word", "bpe", "unigram"] = "word"
     vocabulary_size: Annotated[int, pydantic.Field(ge=8)] = 10_000
     minimum_users: Count = 2
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from data.cleaning import Cleaning
 from data.population import SPLITS, Population
 from data.prepare import ensure_chitchat
+from fedkeyboard import subwords
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import Tokenizer
 from simulation import assessment, fleet, progress, report, runs, training
 from simulation import config as configs
 
@@ -53,7 +53,7 @@ def begin(
             )
         of_run = fleet.of(config, population)
         texts = map(population.sentences, population.users("train"))
-        tokenizer = Tokenizer.learn(texts, **config.tokenizer.model_dump())
+        tokenizer = subwords.learn(texts, **config.tokenizer.model_dump())
         progress.say(
             console, f"vocabulary  {len(tokenizer):,} entries, learned on the training users"
         )

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from fedkeyboard import evaluation, intervals, keystrokes, local_training, metrics, model
+from fedkeyboard import evaluation, intervals, local_training, metrics, model
 from fedkeyboard.tokenizer import Text
 
 _SIGNIFICANT = 0.05
@@ -44,7 +44,7 @@ def personalize(
     weights: model.Weights,
     users: Iterable[Text],
     settings: local_training.LocalTraining,
-    prefixes: keystrokes.Prefixes,
+    scorer: Callable[[model.Weights], evaluation.Scorer],
 ) -> list[Compared | None]:
     """Fine-tunes a model on each user's first sentences and compares on the later ones.
 
@@ -52,21 +52,23 @@ def personalize(
       weights: The global model.
       users: Each user's text, in time order.
       settings: How a phone trains.
-      prefixes: The vocabulary's.
+      scorer: Makes the scorer of some weights.
 
     Returns:
       Of each user the comparison; None of one with too few sentences (`metrics`).
     """
-    unchanged = evaluation.WeightsScorer(weights, prefixes)
+    unchanged = scorer(weights)
     compared: list[Compared | None] = []
     for text in users:
-        cut = metrics.trained_sentences(len(text.rows))
+        cut = metrics.trained_sentences(len(text.words))
         if cut is None:
             compared.append(None)
             continue
-        personal = evaluation.WeightsScorer(train(weights, text.rows[:cut], settings), prefixes)
+        # Cut to as many positions as a phone trains on in a round.
+        positions = text.words.shape[1]
+        personal = scorer(train(weights, text.rows[:cut, :positions], settings))
         later = Text(*(values[cut:] for values in text))
-        before, after = (scorer.score(later.rows) for scorer in (unchanged, personal))
+        before, after = (of.score(later) for of in (unchanged, personal))
         hit_before, hit_after = (metrics.hits(later, scores) for scores in (before, after))
         compared.append(
             Compared(

@@ -214,7 +214,7 @@ def _curves(run: Run) -> bytes:
         lines = list(csv.DictReader(file))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
     left.plot([int(line["round"]) for line in lines], [float(line["loss"]) for line in lines])
-    left.set(title="Loss on the cohorts", xlabel="round", ylabel="nats a word")
+    left.set(title="Loss on the cohorts", xlabel="round", ylabel="nats a target")
     seen = [line for line in lines if line["validation_top1_recall"]]
     for name in ("top1", "top3"):
         right.plot(

@@ -3,6 +3,7 @@
     config.toml         every setting, as it was resolved
     population.json     which population file, its fingerprint, how many phones of how many users
     tokenizer.model     the SentencePiece model, and vocabulary.txt, its entries
+    words.model         of a run with sub-words, the vocabulary of words that it is evaluated by
     checkpoints/        the learning process's state, by tff.program.FileProgramStateManager
     weights.npz         the model at the last checkpoint
     rounds.csv          a row a round; tensorboard/ has the same (after a resume, rounds twice)
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from data.population import Population
-from fedkeyboard import files, model
+from fedkeyboard import files, model, subwords
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
 from simulation import config as configs
@@ -158,11 +159,12 @@ def open_run(path: files.PathLike) -> Run:
         raise UserError(f"{path}: no such run directory; begin one with fedkeyboard simulate")
     if not (path / "config.toml").exists():
         raise UserError(f"{path}: not a run directory (it has no config.toml)")
-    return Run(path.resolve(), configs.load(path / "config.toml"), Tokenizer.load(path))
+    config = configs.load(path / "config.toml")
+    return Run(path.resolve(), config, subwords.load(path, config.tokenizer.kind))
 
 
 # What `begin` writes before config.toml: a directory with no more than that has no run in it yet.
-_BEGUN = {".lock", "tokenizer.model", "vocabulary.txt", "population.json"}
+_BEGUN = {".lock", "tokenizer.model", "vocabulary.txt", "words.model", "population.json"}
 
 
 def check_new(path: files.PathLike) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.console import Console
 from data.population import Population
 from fedkeyboard import evaluation, keystrokes, metrics, model
 from fedkeyboard.local_training import LocalTraining
-from fedkeyboard.tokenizer import Text
+from fedkeyboard.tokenizer import Text, Tokenizer
 from simulation import assessment, personalization
 from simulation.runs import Run
 
@@ -34,8 +34,13 @@ class Task:
 
     @functools.cached_property
     def prefixes(self) -> keystrokes.Prefixes:
-        """The vocabulary's."""
-        return keystrokes.prefixes(self.run.tokenizer.vocabulary)
+        """The word vocabulary's."""
+        return keystrokes.prefixes(self.run.tokenizer.of_words.vocabulary)
+
+    @functools.cached_property
+    def scorer(self) -> Callable[[model.Weights], evaluation.Scorer]:
+        """Makes a scorer of weights of the run's model."""
+        return assessment.scorer(self.run)
 
     def count(self, name: str, scorer: evaluation.Scorer) -> list[metrics.User]:
         """Returns a model's counts on each user."""
@@ -44,20 +49,20 @@ class Task:
 
     def count_weights(self, name: str, weights: model.Weights) -> list[metrics.User]:
         """Returns the counts of a model of these weights."""
-        return self.count(name, evaluation.WeightsScorer(weights, self.prefixes))
+        return self.count(name, self.scorer(weights))
 
     def personalize(
         self, name: str, weights: model.Weights, settings: LocalTraining
     ) -> list[personalization.Compared | None]:
         """Trains a model on each user's first sentences, and compares on the later ones."""
         with self._texts(f"{name}: training on") as texts:
-            return personalization.personalize(weights, texts, settings, self.prefixes)
+            return personalization.personalize(weights, texts, settings, self.scorer)
 
-    def training_rows(self) -> Iterator[np.ndarray]:
-        """Yields all sentences of each training user."""
+    def training_rows(self, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+        """Yields all sentences of each training user, in the entries of the run or its words."""
         length = self.run.sizes.length
         for user in self.population.users("train"):
-            yield self.run.tokenizer.rows(self.population.sentences(user), length)
+            yield tokenizer.rows(self.population.sentences(user), length)
 
     def _texts(self, doing: str) -> contextlib.AbstractContextManager[Iterator[Text]]:
         return assessment.users(self.run, self.population, self.split, doing, self.console)

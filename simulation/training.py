@@ -7,6 +7,7 @@ round alone, and because it reports no progress.
 """
 
 import asyncio
+import functools
 import gc
 import logging
 import shutil
@@ -19,6 +20,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import (
+    beam,
     federated_averaging,
     federated_evaluation,
     federated_learning,
@@ -31,8 +33,10 @@ from fedkeyboard import (
     runtime,
     schedules,
     server_optimizers,
+    subword_evaluation,
 )
 from fedkeyboard.errors import RunFailure
+from fedkeyboard.subwords import SubwordTokenizer
 from simulation import rounds
 from simulation.cohorts import Reader
 from simulation.fleet import Fleet, FleetRound
@@ -75,7 +79,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         run.save_weights(state.global_model_weights.trainable, done)
     csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
-    validate = federated_evaluation.computation(run.sizes)
+    validate = _validation(run)
     held_out = reader.validation_rows(settings.validation_users, settings.validation_sentences)
     validation = [federated_learning.phone_data(rows) for rows in held_out]
 
@@ -164,6 +168,15 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
             return federated_sgd.learning_process(initial, **shared)
         case "mime_lite":
             return mime_lite.learning_process(initial, **shared)
+
+
+def _validation(run: Run) -> tff.Computation:
+    """Returns the evaluation on validation users: top-k recall of words, of sub-words too."""
+    sizes, tokenizer = run.sizes, run.tokenizer
+    if not isinstance(tokenizer, SubwordTokenizer):
+        return federated_evaluation.computation(sizes, sizes.length + 1)
+    rank = functools.partial(subword_evaluation.rank, table=beam.pieces(tokenizer.vocabulary))
+    return federated_evaluation.computation(sizes, None, rank)
 
 
 def _next_cohort(

@@ -230,6 +230,39 @@ def test_killed_and_resumed_is_as_unbroken(run, place, population):
     assert ours["perplexity"] == pytest.approx(theirs["perplexity"], rel=1e-3)
 
 
+def test_a_run_with_subwords(run, place, population):
+    """It is evaluated on the words of the run with words, those outside its vocabulary too.
+
+    Its other commands work, or say in a line that they do not yet.
+    """
+    subwords = [*simulate(population, "subwords"), "--set", "tokenizer.kind=unigram"]
+    simulated = command(*subwords, "--set", "rounds.count=5", cwd=place)
+    assert simulated.returncode == 0 and "not exported" in simulated.stderr, simulated.stderr
+    result = json.loads(simulated.stdout)
+    of_words = json.loads((run / "metrics.json").read_text())
+    assert result["export"] is None and result["targets"] == of_words["targets"]
+    assert result["baselines"] == of_words["baselines"]
+    assert result["oov_rate"] < of_words["oov_rate"] / 5
+    assert 0.03 < result["top1_recall"] < result["top3_recall"] < 1
+    # To spell the words outside the vocabulary has its price, whatever they are called.
+    assert result["perplexity"] > of_words["perplexity"] and result["keystroke_savings"] is None
+    outside = [of["by"]["frequency"]["out of vocabulary"] for of in (result, of_words)]
+    assert outside[0]["targets"] == outside[1]["targets"] > 50
+    assert outside[0]["top3_recall"] >= outside[1]["top3_recall"] == 0
+    path = place / "subwords"
+    validated = rounds(path)[-1]
+    assert (
+        0 < float(validated["validation_top1_recall"]) <= float(validated["validation_top3_recall"])
+    )
+
+    trigram = json.loads(succeeds("baseline", "kneser-ney", path, "--json"))
+    assert trigram["targets"] == result["targets"] and trigram["oov_rate"] == of_words["oov_rate"]
+    gains = json.loads(succeeds("personalize", path, "--json"))
+    assert gains["users"] > 0 and gains["after"]["keystroke_savings"] is None
+    for refused in (["export", path], ["evaluate", path, "--artifact", "model.tflite"]):
+        assert "sub-words" in fails(2, *refused)
+
+
 def test_wrong_use_is_refused_in_a_line(run, place, population, tmp_path):
     simulated = simulate(population, "unbroken")
     assert "--resume" in fails(2, *simulated, cwd=place)

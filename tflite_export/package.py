@@ -27,6 +27,7 @@ import fedkeyboard
 from fedkeyboard import files, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.metrics import SUGGESTIONS
+from fedkeyboard.subwords import SubwordTokenizer
 from fedkeyboard.tokenizer import SPECIAL, VOCABULARY_FILE, Tokenizer
 from tflite_export import convert, golden, parity, signatures
 from tflite_export.litert import LiteModel
@@ -34,6 +35,8 @@ from tflite_export.litert import LiteModel
 INFERENCE_FILE = "model_infer.tflite"
 GOLDEN_FILE = "golden.json"
 MANIFEST_FILE = "manifest.json"
+
+NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kind = "word"'
 
 FORMAT_NAME = "fedkeyboard-phone-package"
 FORMAT_VERSION = 1
@@ -147,6 +150,8 @@ def _check_replaceable(target: pathlib.Path) -> None:
 
 
 def _check_model(weights: model.Weights, sizes: model.Sizes, tokenizer: Tokenizer) -> None:
+    if isinstance(tokenizer, SubwordTokenizer):
+        raise UserError(NO_SUBWORDS)
     if len(tokenizer) != sizes.vocabulary:
         raise UserError(
             f"the tokenizer has {len(tokenizer)} entries, the model {sizes.vocabulary}; take both "

@@ -1,4 +1,4 @@
-"""What the tests of the federated algorithms share: a tiny model, three phones, rounds of them."""
+"""What several tests share: pieces of words; a tiny model, three phones, rounds of them."""
 
 import logging
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
-from fedkeyboard import model
+from fedkeyboard import model, subwords
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +66,9 @@ def assert_same_movement(initial):
             assert error <= share * moved + 1e-7, f"{field}: {error / moved:.1e} of the movement"
 
     return compare
+
+
+@pytest.fixture(scope="session", params=["bpe", "unigram"])
+def tiny_subwords(request, tiny_texts):
+    """A vocabulary of pieces of each kind, with that of as many words beside it."""
+    return subwords.learn(tiny_texts, kind=request.param, vocabulary_size=300, minimum_users=2)

@@ -3,7 +3,7 @@ import pytest
 
 from fedkeyboard import evaluation, federated_evaluation, keystrokes, metrics, model
 from fedkeyboard.federated_learning import phone_data
-from fedkeyboard.tokenizer import END, PAD, UNKNOWN
+from fedkeyboard.tokenizer import END, PAD, UNKNOWN, Text
 
 LENGTH = 7
 
@@ -31,10 +31,10 @@ def test_weights_scorer_is_the_recurrence_word_by_word(
 ):
     """Each position by one step after another; ranks and letters by sorting the words."""
     vocabulary = tiny_tokenizer.vocabulary
-    rows = tiny_tokenizer.rows(tiny_texts[0][:9], LENGTH)
-    scores = evaluation.WeightsScorer(weights, prefixes).score(rows)
+    text = tiny_tokenizer.text(tiny_texts[0][:9], LENGTH)
+    scores = evaluation.WeightsScorer(weights, prefixes).score(text)
     i, known = 0, 0
-    for row in rows:
+    for row in text.rows:
         state = model.initial_state(weights, 1)
         for word, target in zip(row[:-1], row[1:], strict=True):
             if target == PAD:
@@ -45,6 +45,7 @@ def test_weights_scorer_is_the_recurrence_word_by_word(
             assert scores.cross_entropy[i] == pytest.approx(
                 np.log(np.exp(logits).sum()) - logits[target], 1e-4
             )
+            assert scores.known[i] == (target > UNKNOWN)
             if target > UNKNOWN:
                 best = sorted(range(4, len(vocabulary)), key=lambda j: -logits[j])  # noqa: B023
                 assert scores.rank[i] == best.index(target)
@@ -70,13 +71,14 @@ def shown_after(vocabulary, best, word):
 def test_equal_words_are_suggested_in_the_order_of_the_vocabulary(tiny_tokenizer, prefixes):
     words = len(tiny_tokenizer)
     rows = np.array([[1, *range(4, 11)]], np.int32)
+    text = Text(rows, np.ones([1, 7], np.int32), rows)
 
     def alike(rows):
         return np.full((np.sum(rows[:, 1:] != PAD), words), -np.log(words), np.float32)
 
-    scores = evaluation.LogProbabilitiesScorer(alike, prefixes).score(rows)
+    scores = evaluation.LogProbabilitiesScorer(alike, prefixes).score(text)
     assert scores.rank.tolist() == list(range(7))
-    unigram = evaluation.UnigramScorer(prefixes).score(rows)
+    unigram = evaluation.UnigramScorer(prefixes).score(text)
     assert unigram.rank.tolist() == list(range(7))
     assert unigram.letters.tolist() == scores.letters.tolist()
     assert scores.cross_entropy == pytest.approx(np.log(words))
@@ -84,7 +86,7 @@ def test_equal_words_are_suggested_in_the_order_of_the_vocabulary(tiny_tokenizer
 
 def test_unigram_suggests_the_most_frequent_training_words(tiny_texts, tiny_tokenizer, prefixes):
     text = tiny_tokenizer.text(tiny_texts[0], LENGTH)
-    counts = metrics.count(text, evaluation.UnigramScorer(prefixes).score(text.rows))
+    counts = metrics.count(text, evaluation.UnigramScorer(prefixes).score(text))
     words = [i for i in text.rows[:, 1:].ravel() if i not in (PAD, END)]
     first = [tiny_tokenizer.encode(w)[0] for w in tiny_tokenizer.vocabulary[4:9]]
     assert counts.words == len(words)
@@ -113,7 +115,7 @@ def test_users_add_up(tiny_texts, tiny_tokenizer, weights, prefixes):
     assert [user.sentences for user in counted] == [len(user.rows) for user in users]
     assert counted[6] == metrics.User()
     by_sentence = [
-        metrics.count(part, scorer.score(part.rows))
+        metrics.count(part, scorer.score(part))
         for i in range(len(users[-1].rows))
         for part in [type(users[-1])(*(values[i : i + 1] for values in users[-1]))]
     ]
@@ -134,10 +136,11 @@ def test_federated_evaluation_counts_as_evaluation_does(
     expected = sum((user.total for user in counted), metrics.Counts())
 
     async def sums():
-        evaluate = federated_evaluation.computation(sizes)
+        evaluate = federated_evaluation.computation(sizes, LENGTH + 1)
         result = evaluate(weights, [phone_data(user.rows) for user in users])
         return await tff.program.materialize_value(result)
 
-    counts = metrics.Counts(**in_tff(sums))
-    assert counts.numbers()[:7] == expected.numbers()[:7] and counts.top3 > counts.top1 > 0
-    assert counts.cross_entropy == pytest.approx(expected.cross_entropy, rel=1e-5)
+    counts = in_tff(sums)
+    assert counts.pop("cross_entropy") == pytest.approx(expected.cross_entropy, rel=1e-5)
+    assert counts == {name: getattr(expected, name) for name in counts}
+    assert counts["top3"] > counts["top1"] > 0

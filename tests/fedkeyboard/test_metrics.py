@@ -10,11 +10,10 @@ NOT = 99  # Means nothing: the entry is no word, or unknown.
 
 def by_hand():
     """Two sentences: "a b ?" and "c c", with what a model says of each target set by hand."""
-    text = Text(
-        rows=np.array([[BEGIN, A, B, UNKNOWN, END], [BEGIN, C, C, END, PAD]], np.int32),
-        letters=np.array([[1, 3, 6, 0], [2, 2, 0, 0]], np.int32),
-    )
+    words = np.array([[BEGIN, A, B, UNKNOWN, END], [BEGIN, C, C, END, PAD]], np.int32)
+    text = Text(words, np.array([[1, 3, 6, 0], [2, 2, 0, 0]], np.int32), rows=words)
     scores = metrics.Scores(
+        known=np.array([True, True, False, False, True, True, False]),
         rank=np.array([0, 2, 0, 0, 4, 0, 0]),
         likeliest=np.array([False, True, True, True, True, False, True]),
         cross_entropy=np.array([1, 2, 3, 4, 5, 6, 7], np.float32),
@@ -50,6 +49,21 @@ def test_counts_by_hand():
         "oov_rate": pytest.approx(1 / 5),
         "accuracy_no_oov_no_eos": pytest.approx(2 / 4),
     }
+
+
+def test_a_word_outside_the_vocabulary_that_can_be_spelled():
+    """By a model that tells neither its likeliest entry nor what letters save."""
+    text, scores = by_hand()
+    known = scores.known | (text.words[:, 1:][text.words[:, 1:] != PAD] == UNKNOWN)
+    user = metrics.count_user(text, scores._replace(known=known, likeliest=None, letters=None))
+    outside = user.by["frequency"]["out of vocabulary"]
+    assert (outside.words, outside.unknown, outside.top1) == (1, 0, 1)
+    assert (user.total.unknown, user.total.top1, user.total.keys) == (0, 3, 19)
+    report = metrics.report([user, user], {})
+    assert report["oov_rate"] == 0 and report["top1_recall"] == pytest.approx(3 / 5)
+    for name in ("keystroke_savings", "accuracy_no_oov_no_eos"):
+        assert report[name] is None and report["intervals"][name] is None
+    assert report["by"]["frequency"]["out of vocabulary"]["keystroke_savings"] is None
 
 
 def test_a_users_groups_by_hand():

@@ -29,9 +29,10 @@ def test_scores_are_those_of_the_weights(exported, weights, tokenizer, sizes):
         "weights": evaluation.WeightsScorer(weights, prefixes),
         "file": evaluation.LogProbabilitiesScorer(exported.log_probabilities, prefixes),
     }
-    rows = tokenizer.rows(TEXTS, sizes.length)
+    text = tokenizer.text(TEXTS, sizes.length)
+    rows = text.rows
     assert np.any(rows == UNKNOWN) and np.any(rows == PAD) and np.any(rows[:, -1] != PAD)
-    expected, scores = (scorer.score(rows) for scorer in scorers.values())
+    expected, scores = (scorer.score(text) for scorer in scorers.values())
     known = rows[:, 1:][rows[:, 1:] != PAD] >= len(SPECIAL)
     np.testing.assert_array_equal(scores.rank[known], expected.rank[known])
     np.testing.assert_array_equal(scores.letters[known], expected.letters[known])

@@ -1,0 +1,187 @@
+"""Sub-words: a vocabulary of pieces, of which words outside any vocabulary are put together.
+
+Byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909) or a unigram model of pieces (Kudo 2018,
+arXiv 1804.10959), by SentencePiece. The space comes after a word and belongs to its last piece
+(`treat_whitespace_as_suffix`): a piece that ends with U+2581 ends a word, so the probability of a
+word is the product of its pieces'. With the space in front, as is usual, a word would have ended
+only once the next one had begun.
+
+Pieces are learned from words that several users wrote, each alone, never from sentences. Beside
+them stands the vocabulary of whole words that a word model would have: evaluation's targets, their
+frequencies and the n-gram baselines are those of a word run.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import sentencepiece
+
+from fedkeyboard import files
+from fedkeyboard.errors import UserError
+from fedkeyboard.tokenizer import (
+    BEGIN,
+    END,
+    LONGEST_WORD,
+    MODEL_FILE,
+    PAD,
+    SPACE,
+    SPECIAL,
+    UNKNOWN,
+    Text,
+    Tokenizer,
+    read_model,
+    read_pieces,
+    shared_words,
+    table,
+    train_sentencepiece,
+)
+from fedkeyboard.words import words
+
+Kind = Literal["word", "bpe", "unigram"]
+
+WORDS_FILE = "words.model"
+
+# Of the text that a unigram model is learned from.
+_MOST_WORDS = 1_000_000
+_WORDS_A_LINE = 20
+# First pieces for each one that is kept. With SentencePiece's million, nearly all that it keeps are
+# whole words and single letters: 1.112 pieces a word on chitchat's validation users, not 1.066, and
+# 5.0 a word outside the vocabulary, not 3.1.
+_SEEDS = 3.5
+# Words whose pieces are kept at hand.
+_REMEMBERED = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class SubwordTokenizer(Tokenizer):
+    """A vocabulary of pieces.
+
+    Attributes:
+      whole: The vocabulary of words of the same size, learned from the same users.
+    """
+
+    whole: Tokenizer
+
+    @property
+    def of_words(self) -> Tokenizer:
+        """The vocabulary of whole words beside this one."""
+        return self.whole
+
+    def save(self, directory: files.PathLike) -> None:
+        """Writes `tokenizer.model`, `vocabulary.txt` and `words.model`."""
+        super().save(directory)
+        files.write_bytes(pathlib.Path(directory) / WORDS_FILE, self.whole.model)
+
+    @functools.cached_property
+    def _pieces(self) -> Callable[[str], list[int]]:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=self.model)
+
+        @functools.lru_cache(_REMEMBERED)
+        def pieces(word: str) -> list[int]:
+            found = processor.encode(word) if len(word) <= LONGEST_WORD else [UNKNOWN]
+            return [UNKNOWN] if UNKNOWN in found else found
+
+        return pieces
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the pieces of the words of `text`; a word that they cannot spell is `UNKNOWN`."""
+        return [piece for word in words(text) for piece in self._pieces(word)]
+
+    def text(self, sentences: Sequence[str], length: int) -> Text:
+        """Returns the same targets as of whole words, with all of their pieces to read."""
+        whole = self.whole.text(sentences, length)
+        encoded = []
+        for spelled in filter(None, map(words, sentences)):
+            pieces = [piece for word in spelled[:length] for piece in self._pieces(word)]
+            # Where a row of words has room for the end.
+            encoded.append([BEGIN, *pieces] + [END] * (len(spelled) < length))
+        columns = max([length + 1, *map(len, encoded)])
+        rows = np.full((len(encoded), columns), PAD, np.int32)
+        for row, ids in zip(rows, encoded, strict=True):
+            row[: len(ids)] = ids
+        return whole._replace(rows=rows)
+
+
+def learn(
+    users: Iterable[Iterable[str]], *, kind: Kind, vocabulary_size: int, minimum_users: int
+) -> Tokenizer:
+    """Learns a vocabulary of words or of pieces from raw sentences.
+
+    Args:
+      users: The text of each training user.
+      kind: What its entries are: whole words, or pieces by one of the two methods.
+      vocabulary_size: Entries, the four special ones included; fewer if the text has fewer.
+      minimum_users: How many users must have written a word.
+
+    Raises:
+      UserError: If fewer than three words are left, or they have more characters than fit.
+    """
+    counts = shared_words(users, minimum_users)
+    whole = Tokenizer.of_counts(counts, vocabulary_size)
+    if kind == "word":
+        return whole
+    # SentencePiece makes each character an entry, and the space.
+    fewest = len(SPECIAL) + len(set().union(*counts)) + 1
+    if vocabulary_size < fewest:
+        raise UserError(
+            f"tokenizer.vocabulary_size: {vocabulary_size} entries cannot hold each character of "
+            f"the training users' words; give {fewest} or more"
+        )
+    by_kind = (
+        {"sentences": table(counts), "input_format": "tsv"}
+        if kind == "bpe"
+        else {
+            "sentences": _shuffled(counts),
+            "seed_sentencepiece_size": int(_SEEDS * vocabulary_size),
+        }
+    )
+    model = train_sentencepiece(
+        **by_kind,
+        model_type=kind,
+        vocab_size=vocabulary_size,
+        hard_vocab_limit=False,
+        treat_whitespace_as_suffix=True,
+        # What a word is has been decided: "don't", "gr8" and "10am" may be one piece.
+        split_by_unicode_script=False,
+        split_by_number=False,
+    )
+    return _of_models(model, whole, MODEL_FILE)
+
+
+def _shuffled(counts: dict[str, int]) -> list[str]:
+    """Returns lines of words in random order, each about as often as counted, but at least twice.
+
+    SentencePiece takes for a first piece only what it sees before different things, so that a word
+    alone on its line, or always before the same one, never becomes a piece.
+    """
+    often = np.maximum(np.fromiter(counts.values(), np.float64), 2.0)
+    often *= min(1.0, _MOST_WORDS / often.sum())
+    drawn = np.repeat(np.arange(len(counts)), np.maximum(often.round().astype(np.int64), 2))
+    np.random.default_rng(0).shuffle(drawn)
+    names = list(counts)
+    return [
+        " ".join(names[i] for i in drawn[first : first + _WORDS_A_LINE])
+        for first in range(0, len(drawn), _WORDS_A_LINE)
+    ]
+
+
+def load(directory: files.PathLike, kind: Kind) -> Tokenizer:
+    """Reads the tokenizer of a run whose setting `tokenizer.kind` is `kind`."""
+    if kind == "word":
+        return Tokenizer.load(directory)
+    path, of_words = (pathlib.Path(directory) / name for name in (MODEL_FILE, WORDS_FILE))
+    whole = Tokenizer.from_model(read_model(of_words), name=str(of_words))
+    return _of_models(read_model(path), whole, str(path))
+
+
+def _of_models(model: bytes, whole: Tokenizer, name: str) -> SubwordTokenizer:
+    return SubwordTokenizer(model, tuple(read_pieces(model, name=name)), whole)
+
+
+def ends_word(piece: str) -> bool:
+    """Returns whether a piece, not a special entry, is the last one of a word."""
+    return piece.endswith(SPACE)
