@@ -20,6 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import results
+from data.population import Population
 from fedkeyboard import central_training, metrics, model
 from fedkeyboard.central_training import CentralTraining
 from fedkeyboard.local_training import LocalTraining
@@ -70,7 +71,7 @@ PERSONAL = [
 
 def central(task: Task, settings: CentralTraining) -> dict[str, Any]:
     """Returns what each epoch reaches on all validation users."""
-    rows = np.concatenate(list(task.training_rows()))
+    rows = np.concatenate(list(task.training_rows(task.run.tokenizer)))
     seed = task.run.config.seed
     begin = central_training.start(model.initial_weights(task.run.sizes, seed))
     recalls, perplexities = [], []
@@ -105,7 +106,9 @@ def main() -> None:
     arguments = parser.parse_args()
     run = runs.open_run(arguments.run)
     out, tried = Console(), {}
-    with run.open_population() as population:
+    # Without the test users, who can then not be read.
+    file = run.population_record()["file"]
+    with Population.open(file, ("train", "validation")) as population:
         task = Task(run, population, "validation", Console(stderr=True))
         attempts = {
             "central": (central, CENTRAL),
