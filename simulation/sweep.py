@@ -27,7 +27,7 @@ from tensorflow_federated.python.core.impl.context_stack.set_default_context imp
 )
 
 from data.population import Population
-from fedkeyboard import files
+from fedkeyboard import files, subwords
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
 from simulation import (
@@ -145,7 +145,7 @@ def _run(
     @functools.cache
     def learn(settings: configs.Tokenizer) -> Tokenizer:
         texts = map(population.sentences, population.users("train"))
-        return Tokenizer.learn(texts, **settings.model_dump())
+        return subwords.learn(texts, **settings.model_dump())
 
     todo = [
         number
@@ -187,7 +187,8 @@ def _run_trial(
     shown = "  ".join(f"{k} {sweep_report.setting(v)}" for k, v in asked.params.items())
     progress.say(console, f"trial {number}/{sweep.trials}  {shown}")
     with runs.claimed(path):
-        tokenizer = Tokenizer.load(path) if begun else learn(config.tokenizer)
+        kind = config.tokenizer.kind
+        tokenizer = subwords.load(path, kind) if begun else learn(config.tokenizer)
         of_trial = runs.begin(path, config, population, tokenizer)
         result: dict[str, Any] = {}
         try:
