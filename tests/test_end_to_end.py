@@ -2,24 +2,19 @@
 
 import contextlib
 import csv
-import io
 import json
 import os
 import pathlib
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
-from unittest import mock
 
 import numpy as np
 import psutil
 import pytest
+from commands import FEDKEYBOARD, command, fails, process, succeeds
 
-from fedkeyboard import cli
-
-FEDKEYBOARD = pathlib.Path(sys.executable).with_name("fedkeyboard")
 SETTINGS = """
 seed = 2
 population.corpus = "chitchat"
@@ -30,48 +25,6 @@ server = { optimizer = "adam", learning_rate = 0.05 }
 rounds = { count = 9, cohort = 4, checkpoint_every = 3, validate_every = 4, validation_users = 3 }
 fleet = { over_selection = 1.25, minimum_reports = 2, deadline_minutes = 9, habits = {} }
 """
-
-
-def command(*arguments, cwd=None):
-    """Runs a command as its process would; here, since importing TensorFlow takes seconds."""
-    out, err = io.StringIO(), io.StringIO()
-    terminate = signal.getsignal(signal.SIGTERM)
-    with (
-        contextlib.chdir(cwd or "."),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        mock.patch.object(sys, "argv", ["fedkeyboard", *map(str, arguments)]),
-    ):
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        finally:
-            signal.signal(signal.SIGTERM, terminate)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-
-def process(*arguments, **options):
-    return subprocess.run(
-        [FEDKEYBOARD, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options
-    )
-
-
-def succeeds(*arguments, run=command, **options):
-    done = run(*arguments, **options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def fails(exit_code, *arguments, run=command, **options):
-    """Runs a command that must fail with one line; returns the line."""
-    done = run(*arguments, **options)
-    assert done.returncode == exit_code, (done.stdout, done.stderr)
-    assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if line.startswith("fedkeyboard: ")]
-    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

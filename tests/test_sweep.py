@@ -3,21 +3,19 @@
 import contextlib
 import csv
 import json
-import pathlib
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 
 import pytest
+from commands import FEDKEYBOARD, command, fails, process
 
 from data.population import Population
 from fedkeyboard import files
 from simulation import config, ranges, trials
 
-FEDKEYBOARD = pathlib.Path(sys.executable).with_name("fedkeyboard")
 EXPERIMENT = """
 seed = 2
 population.file = "tiny.sqlite"
@@ -39,28 +37,13 @@ server.learning_rate = { low = 0.01, high = 0.1, log = true }
 """
 
 
-def sweep(place, *arguments):
-    return subprocess.run(
-        [FEDKEYBOARD, "sweep", "--config", "rates.toml", "--out", "out", *arguments],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
-def fails(exit_code, done):
-    """Checks that a command failed with one line; returns the line."""
-    assert done.returncode == exit_code and done.stdout == "", (done.stdout, done.stderr)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("fedkeyboard: ")]
-    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
-    return lines[0]
+ARGUMENTS = ["sweep", "--config", "rates.toml", "--out", "out"]
 
 
 def stop(place, signum, trial):
     """Begins, or goes on with, a sweep and sends a signal after a trial's first checkpoint."""
-    process = subprocess.Popen(
-        [FEDKEYBOARD, "sweep", "--config", "rates.toml", "--out", "out"],
+    begun = subprocess.Popen(
+        [FEDKEYBOARD, *ARGUMENTS],
         cwd=place,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -68,10 +51,10 @@ def stop(place, signum, trial):
     )
     deadline = time.monotonic() + 180
     while not (place / "out/trials" / trial / "weights.npz").exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+        assert begun.poll() is None and time.monotonic() < deadline, begun.stderr.read()
         time.sleep(0.005)
-    process.send_signal(signum)
-    return process.wait(60), process.stderr.read()
+    begun.send_signal(signum)
+    return begun.wait(60), begun.stderr.read()
 
 
 def rounds(place, trial):
@@ -113,7 +96,7 @@ def swept(place, killed):
     assert errors.splitlines()[-1] == (
         "fedkeyboard: stopped; go on with: fedkeyboard sweep --config rates.toml --out out"
     )
-    done = sweep(place, "--json")
+    done = process(*ARGUMENTS, "--json", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "trial 3/3" in done.stderr and "trial 1/3" not in done.stderr
     return json.loads(done.stdout)
@@ -160,7 +143,7 @@ def test_the_best_is_ready_to_be_simulated(place, swept):
 
 
 def test_a_sweep_that_is_over_only_says_so(place, swept):
-    done = sweep(place)
+    done = command(*ARGUMENTS, cwd=place)
     assert done.returncode == 0 and "trial 1/3" not in done.stderr
     assert "diverged" in done.stdout and "best out/best.toml" in done.stdout
 
@@ -171,20 +154,20 @@ def test_a_sweep_goes_on_as_it_was_begun_and_alone(place, swept):
         .replace("low = 0.01", "low = 0.02")
         .replace("validation_users = 3", "validation_users = 4")
     )
-    line = fails(2, sweep(place))
+    line = fails(2, *ARGUMENTS, cwd=place)
     (place / "rates.toml").write_text(SWEEP)
     for name in ("seed", "experiment.rounds.validation_users", "ranges.server.learning_rate"):
         assert f" {name}" in line
     with files.locked(place / "out"):
-        assert "another process" in fails(1, sweep(place))
+        assert "another process" in fails(1, *ARGUMENTS, cwd=place)
 
 
 def test_wrong_use_is_refused_in_a_line(place, swept, tmp_path):
-    assert "another --out" in fails(2, sweep(place, "--out", place / "out/trials/001"))
+    assert "another --out" in fails(2, *ARGUMENTS, "--out", place / "out/trials/001", cwd=place)
     (place / "rates.toml").write_text(
         SWEEP.replace("client.learning_rate = [0.5, 1e30]", "rounds.cohort = [4, 5000]")
     )
-    line = fails(2, sweep(place, "--out", tmp_path / "new"))
+    line = fails(2, *ARGUMENTS, "--out", tmp_path / "new", cwd=place)
     (place / "rates.toml").write_text(SWEEP)
     assert "rounds.cohort" in line and "training phones" in line
     assert not (tmp_path / "new").exists()
