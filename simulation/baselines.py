@@ -27,9 +27,9 @@ from fedkeyboard.local_training import LocalTraining
 from simulation import centralized, personalization
 from simulation.task import Task
 
-CENTRAL = CentralTraining()
-LOCAL = LocalTraining(learning_rate=1.0, batch_size=8, epochs=10, clipping_norm=1.0)
-PERSONAL = LocalTraining(learning_rate=0.3, batch_size=16, epochs=3, clipping_norm=1.0)
+CENTRAL = CentralTraining(learning_rate=2e-3, batch_size=32, epochs=8, dropout=0.2)
+LOCAL = LocalTraining(learning_rate=3.0, batch_size=4, epochs=20, clipping_norm=1.0)
+PERSONAL = LocalTraining(learning_rate=0.1, batch_size=16, epochs=1, clipping_norm=1.0)
 
 
 class Outcome(NamedTuple):
