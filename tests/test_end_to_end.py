@@ -124,7 +124,9 @@ def test_suggestions(run):
 
 
 def test_personalize(run):
-    gains = json.loads(succeeds("personalize", run, "--split", "train", "--json"))
+    gains = json.loads(
+        succeeds("personalize", run, "--split", "train", "--learning-rate", 0.5, "--json")
+    )
     assert gains["users"] > 3 and gains["targets"] > 50
     assert gains["before"]["top1_recall"] != gains["after"]["top1_recall"]
 

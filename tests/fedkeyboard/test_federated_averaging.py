@@ -29,7 +29,7 @@ def process(initial, sizes):
     return build
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_equals_tffs_weighted_fed_avg(
     run_rounds, process, assert_same_movement, initial, sizes, phones, name
 ):
@@ -96,7 +96,8 @@ def test_the_phones_rate_follows_its_schedule(
 def test_weighting(run_rounds, process, phones):
     """A phone twice as long counts twice, or as much as any other."""
     sgd = server_optimizers.build("sgd", 1.0)
-    alone = [run_rounds(process(sgd), [phone_data(p)], 1)[0] for p in phones]
+    by_sentences = process(sgd)
+    alone = [run_rounds(by_sentences, [phone_data(p)], 1)[0] for p in phones]
     for weighting in ("sentences", "uniform"):
         weights, _ = run_rounds(process(sgd, weighting), [phone_data(p) for p in phones], 1)
         counts = [len(p) if weighting == "sentences" else 1 for p in phones]

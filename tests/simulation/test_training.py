@@ -37,11 +37,10 @@ def run(tmp_path):
     "overrides",
     [
         ["client.warmup_rounds=2", "client.decay_rounds=4"],
-        ["client.algorithm=fedprox"],
         ["client.algorithm=fedsgd"],
         ["client.algorithm=mime_lite", "server.decay_rounds=5"],
     ],
-    ids=["fedavg", "fedprox", "fedsgd", "mime_lite"],
+    ids=["fedavg", "fedsgd", "mime_lite"],
 )
 def test_a_resumed_run_goes_on_as_an_unbroken_one(
     in_tff, run, tiny_texts, tiny_tokenizer, overrides
