@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import batches, model
+from fedkeyboard import batches, model, schedules
 
 _WARM_UP = 0.05  # Share of all steps.
 
@@ -96,10 +96,10 @@ def _epoch(
     total = settings.epochs * steps
     warm_up = max(1, int(_WARM_UP * total))
 
-    def rate(step: tf.Tensor) -> tf.Tensor:
-        done = tf.cast(step, tf.float32)
-        fallen = 0.5 * (1.0 + tf.cos(np.pi * (done - warm_up) / max(1, total - warm_up)))
-        return settings.learning_rate * tf.where(step < warm_up, (done + 1) / warm_up, fallen)
+    # Here it counts steps.
+    rate = schedules.schedule(
+        settings.learning_rate, warmup_rounds=warm_up, decay_rounds=max(total, warm_up + 1)
+    )
 
     def epoch(
         weights: model.Weights, state: Any, rows: tf.Tensor, before: tf.Tensor, seed: tf.Tensor

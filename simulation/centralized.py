@@ -77,7 +77,8 @@ def _validation_recall(task: Task, weights: model.Weights) -> float:
         task.run, task.population, "validation", "central: evaluating", task.console
     ) as texts:
         counted = evaluation.count_users({"central": task.scorer(weights)}, texts)["central"]
-    return metrics.report(counted, {})["top1_recall"] or 0.0
+    total = sum((user.total for user in counted), metrics.Counts())
+    return total.summary()["top1_recall"] or 0.0
 
 
 def _save(path: pathlib.Path, made_from: str, arrays: dict[str, Any]) -> None:

@@ -158,7 +158,7 @@ def _compare_run(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any]:
     return {
         "name": task.run.path.name,
         "strategy": {
-            "algorithm": getattr(config.client, "algorithm", "fedavg"),
+            "algorithm": config.client.algorithm,
             "server_optimizer": config.server.optimizer,
             "cohort": config.rounds.cohort,
             "rounds": task.run.weights()[1],
