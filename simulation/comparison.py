@@ -4,7 +4,6 @@ Each model's counts on the users of a split are kept in RUN/baselines/NAME-SPLIT
 decided them, and made again only if that differs; so a comparison that was stopped goes on.
 """
 
-import csv
 import dataclasses
 import hashlib
 import itertools
@@ -20,7 +19,7 @@ from rich.console import Console
 from data.population import Population
 from fedkeyboard import files, intervals, metrics
 from fedkeyboard.errors import UserError
-from simulation import fleet_report, progress
+from simulation import fleet_report, progress, rounds
 from simulation.baselines import BASELINES
 from simulation.runs import Run, claimed
 from simulation.task import Task
@@ -255,21 +254,19 @@ def active_days(population: Population, user: int) -> int:
 
 def _curve(task: Task) -> dict[str, list[float | None]]:
     """Returns the validation metrics over the rounds, and what a phone had moved by then."""
-    with open(task.run.rounds_csv, newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    moved = itertools.accumulate(int(line["bytes_down"]) + int(line["bytes_up"]) for line in lines)
+    of_fleet = fleet_report.read_rounds(task.run.rounds_csv)
+    moved = itertools.accumulate(of.bytes_down + of.bytes_up for of in of_fleet)
     curve: dict[str, list[float | None]] = {}
-    for line, total in zip(lines, moved, strict=True):
-        if not line["validation_top1_recall"]:
+    for of, fleet, total in zip(rounds.read(task.run.rounds_csv), of_fleet, moved, strict=True):
+        if of.validation_top1_recall is None:
             continue
         point = {
-            "round": int(line["round"]),
-            "bytes_per_phone": total / max(1, int(line["phones_seen"])),
-            "days": (float(line["virtual_start"]) + float(line["virtual_seconds"])) / _DAY,
-            **{
-                name: float(line[f"validation_{name}"]) if line[f"validation_{name}"] else None
-                for name in ("top1_recall", "top3_recall", "perplexity")
-            },
+            "round": of.round,
+            "bytes_per_phone": total / max(1, fleet.phones_seen),
+            "days": (fleet.virtual_start + fleet.virtual_seconds) / _DAY,
+            "top1_recall": of.validation_top1_recall,
+            "top3_recall": of.validation_top3_recall,
+            "perplexity": of.validation_perplexity,
         }
         for name, value in point.items():
             curve.setdefault(name, []).append(value)
