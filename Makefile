@@ -53,7 +53,7 @@ benchmark: .venv/.synced
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 test: .venv/.synced
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/.synced
 	$(BIN)/ruff check .

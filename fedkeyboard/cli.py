@@ -46,6 +46,10 @@ Overrides = Annotated[
 OtherPopulation = Annotated[
     pathlib.Path | None, typer.Option(help="A population file, instead of the experiment's.")
 ]
+MovedPopulation = Annotated[
+    pathlib.Path | None,
+    typer.Option("--population", help="Where the run's population file is now, if it was moved."),
+]
 Split = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose text.")]
 ANSWERS = ("i am going to", "how are", "what do you")
 LATEST = pathlib.Path("runs/latest")
@@ -311,6 +315,7 @@ def evaluate(
         pathlib.Path | None,
         typer.Option(help="Evaluate this .tflite through LiteRT instead of the run's weights."),
     ] = None,
+    moved_to: MovedPopulation = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure next-word recall and perplexity on all users of a split."""
@@ -325,7 +330,7 @@ def evaluate(
             raise UserError(f"{run}: has sub-words, with which no file is exported yet")
         exported = litert.open_of_vocabulary(artifact, opened.tokenizer.vocabulary)
         log_probabilities = exported.log_probabilities
-    with opened.open_population() as population:
+    with opened.open_population(moved_to) as population:
         metrics = assessment.evaluate(opened, population, split, _ERR, log_probabilities)
     if as_json:
         _print_json(metrics)
@@ -368,6 +373,7 @@ def personalize(
     epochs: Annotated[int, typer.Option(help="Passes over the user's text.")] = 1,
     batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 16,
     clipping_norm: Annotated[float, typer.Option(help="Of a batch's gradient.")] = 1.0,
+    moved_to: MovedPopulation = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune on the first 80% of each unseen user's text and test on the rest."""
@@ -381,7 +387,7 @@ def personalize(
         clipping_norm=clipping_norm,
     )
     opened = runs.open_run(run)
-    with opened.open_population() as population:
+    with opened.open_population(moved_to) as population:
         gains = assessment.personalize(opened, population, split, settings, _ERR)
     if as_json:
         _print_json(gains)
@@ -399,6 +405,7 @@ def baseline(
     ],
     run: RunDirectory,
     split: Split = "test",
+    moved_to: MovedPopulation = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a model to compare with, on a run's users and vocabulary, and measure it."""
@@ -406,7 +413,7 @@ def baseline(
     from simulation.task import Task
 
     opened = runs.open_run(run)
-    with opened.open_population() as population, runs.claimed(opened.path):
+    with opened.open_population(moved_to) as population, runs.claimed(opened.path):
         assessed = comparison.assess(name, Task(opened, population, split, _ERR))
     if as_json:
         _print_json(
@@ -439,6 +446,7 @@ def compare(
     out: Annotated[
         pathlib.Path | None, typer.Option(help="The page; default, RUN/comparison.html.")
     ] = None,
+    moved_to: MovedPopulation = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold federated runs against phones left alone, an n-gram and a model with all the text."""
@@ -446,7 +454,7 @@ def compare(
 
     opened = [runs.open_run(path) for path in run]
     out = out or opened[0].path / "comparison.html"
-    compared = comparison.compare(opened, split, _ERR, central=central)
+    compared = comparison.compare(opened, split, _ERR, central=central, moved_to=moved_to)
     comparison_page.write(out, compared)
     if as_json:
         _print_json({"page": str(out), **compared})

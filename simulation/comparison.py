@@ -104,7 +104,12 @@ def _read(path: pathlib.Path, made_from: dict[str, Any]) -> Assessed | None:
 
 
 def compare(
-    compared: Sequence[Run], split: str, console: Console, *, central: bool = True
+    compared: Sequence[Run],
+    split: str,
+    console: Console,
+    *,
+    central: bool = True,
+    moved_to: files.PathLike | None = None,
 ) -> dict[str, Any]:
     """Compares the models of some federated runs on the same users.
 
@@ -114,6 +119,7 @@ def compare(
       split: Whose text they are tested on.
       console: Where progress goes.
       central: Whether to train the centralised model, which takes longest.
+      moved_to: Where the population file is now, if it was moved.
 
     Returns:
       In the types of JSON: `split`; `source` of the text; `users`; `runs`, of each `name`,
@@ -130,24 +136,28 @@ def compare(
             raise UserError(f"{run.path}: on another population than {first.path}")
         if run.tokenizer != first.tokenizer:
             raise UserError(f"{run.path}: with another vocabulary than {first.path}")
-    with first.open_population() as population:
+    with first.open_population(moved_to) as population:
         tasks = [Task(run, population, split, console) for run in compared]
+        # What takes no time first, so that a run that lacks something is told at once.
+        trained = [{"costs": _costs(task), "rounds": _curve(task)} for task in tasks]
+        own = []
+        for task in tasks:
+            with claimed(task.run.path):
+                own.append({name: assess(name, task) for name in _OWN})
         with claimed(first.path):
             shared = {
                 name: assess(name, tasks[0])
                 for name in BASELINES
                 if name not in _OWN and (central or name != "central")
             }
-        described = []
-        for task in tasks:
-            with claimed(task.run.path):
-                own = {name: assess(name, task) for name in _OWN}
-            described.append(_compare_run(task, {**shared, **own}))
         return {
             "split": split,
             "source": population.description["source"],
             "users": len(population.users(split)),
-            "runs": described,
+            "runs": [
+                {**_compare_run(task, {**shared, **of_run}), **of_training}
+                for task, of_run, of_training in zip(tasks, own, trained, strict=True)
+            ],
         }
 
 
@@ -171,9 +181,7 @@ def _compare_run(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any]:
             if one in assessed and other in assessed
         ],
         "personal": assessed["personalized"].notes,
-        "costs": _costs(task),
         "typing": _typing(task, assessed),
-        "rounds": _curve(task),
     }
 
 

@@ -114,7 +114,7 @@ def resume(
       The finished run.
 
     Raises:
-      UserError: If other settings differ.
+      UserError: If other settings differ, or it has trained more rounds than these say.
     """
     run = runs.open_run(path)
     with runs.claimed(run.path):
@@ -128,6 +128,11 @@ def resume(
             raise UserError(
                 f"{run.path}: begun with other settings of {', '.join(different)}; "
                 "resume without them, or begin a new run with another --out"
+            )
+        if config.rounds.count < run.rounds_done():
+            raise UserError(
+                f"{run.path}: has trained {run.rounds_done()} rounds already, more than "
+                f"rounds.count = {config.rounds.count}; give as many or more"
             )
         with run.open_population(population_file) as population:
             of_run = fleet.of(config, population)

@@ -1,7 +1,6 @@
 """A run for a reader: one HTML file with curves, figures and settings, with nothing to fetch."""
 
 import base64
-import csv
 import html
 import io
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ matplotlib.use("Agg")  # No window: the run may have no screen.
 import matplotlib.pyplot as plt  # noqa: E402
 
 from fedkeyboard import files
-from simulation import fleet_report
+from simulation import fleet_report, rounds
 from simulation.runs import Run
 
 _PAGE = """<!doctype html>
@@ -191,11 +190,11 @@ def _phones(run: Run) -> str:
 
 
 def _fleet(run: Run) -> str:
-    rounds = fleet_report.read_rounds(run.rounds_csv)
-    table = html_table(fleet_report.rows(fleet_report.figures(rounds)))
+    of_fleet = fleet_report.read_rounds(run.rounds_csv)
+    table = html_table(fleet_report.rows(fleet_report.figures(of_fleet)))
     if run.config.fleet.habits is None:
         return table
-    plot = base64.b64encode(fleet_report.draw(rounds, "The fleet")).decode()
+    plot = base64.b64encode(fleet_report.draw(of_fleet, "The fleet")).decode()
     return f'{table}<img alt="The fleet over a week" src="data:image/png;base64,{plot}">'
 
 
@@ -210,16 +209,15 @@ def html_table(lines: list[tuple[str, ...]]) -> str:
 
 def _curves(run: Run) -> bytes:
     """Draws the training loss and the validation recall over the rounds, as PNG."""
-    with open(run.rounds_csv, newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    lines = rounds.read(run.rounds_csv)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
-    left.plot([int(line["round"]) for line in lines], [float(line["loss"]) for line in lines])
+    left.plot([line.round for line in lines], [line.loss for line in lines])
     left.set(title="Loss on the cohorts", xlabel="round", ylabel="nats a target")
-    seen = [line for line in lines if line["validation_top1_recall"]]
+    seen = [line for line in lines if line.validation_top1_recall is not None]
     for name in ("top1", "top3"):
         right.plot(
-            [int(line["round"]) for line in seen],
-            [100 * float(line[f"validation_{name}_recall"]) for line in seen],
+            [line.round for line in seen],
+            [100 * getattr(line, f"validation_{name}_recall") for line in seen],
             marker=".",
             label=name.replace("top", "top-"),
         )

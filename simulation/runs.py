@@ -74,6 +74,11 @@ class Run:
           UserError: If the file is gone or has other contents than at the run's begin.
         """
         record = self.population_record()
+        if moved_to is None and not pathlib.Path(record["file"]).exists():
+            raise UserError(
+                f"{record['file']}: gone, and {self.path} was trained on it; say where it is now "
+                "with --population"
+            )
         population = Population.open(moved_to or record["file"])
         if population.fingerprint != record["fingerprint"]:
             population.close()
@@ -112,6 +117,13 @@ class Run:
         if [w.shape for w in weights] != list(model.weight_shapes(self.sizes)):
             raise RunFailure(f"{path}: not of the model that config.toml describes")
         return weights, round_number
+
+    def rounds_done(self) -> int:
+        """Returns how many rounds the last checkpoint has; 0 if `weights.npz` cannot be read."""
+        try:
+            return self.weights()[1]
+        except RunFailure:
+            return 0
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Writes `metrics.json`."""

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -224,6 +225,9 @@ def test_wrong_use_is_refused_in_a_line(run, place, population, tmp_path):
     assert "client.learning_rate" in fails(
         2, *simulated, "--resume", "--set", "client.learning_rate=0.1", cwd=place
     )
+    metrics = (run / "metrics.json").read_bytes()
+    fewer = fails(2, *simulated, "--resume", "--set", "rounds.count=4", cwd=place)
+    assert "9 rounds already" in fewer and (run / "metrics.json").read_bytes() == metrics
     too_many = fails(
         2, *simulate(population, tmp_path / "new"), "--set", "rounds.cohort=5000", cwd=place
     )
@@ -260,9 +264,20 @@ def test_compare_answers_on_a_page(run):
     assert "95% interval" in succeeds("baseline", "local", run)
 
 
-def test_damaged_weights_are_named(run, place, tmp_path):
-    import shutil
+def test_a_run_whose_population_moved(run, population, tmp_path):
+    copy, moved = tmp_path / "copy", tmp_path / "moved.sqlite"
+    shutil.copytree(run, copy)
+    shutil.copy(population, moved)
+    record = json.loads((copy / "population.json").read_text())
+    (copy / "population.json").write_text(json.dumps({**record, "file": str(tmp_path / "old")}))
+    metrics = json.loads((run / "metrics.json").read_text())
+    for asked in (["evaluate"], ["baseline", "federated"]):
+        assert "--population" in fails(2, *asked, copy)
+        found = json.loads(succeeds(*asked, copy, "--population", moved, "--json"))
+        assert found["top1_recall"] == metrics["top1_recall"]
 
+
+def test_damaged_weights_are_named(run, place, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "weights.npz").write_bytes((copy / "weights.npz").read_bytes()[:1000])
