@@ -119,10 +119,17 @@ class Client(_Scheduled):
 class Server(_Scheduled):
     """The server's optimizer (`fedkeyboard.server_optimizers`)."""
 
-    optimizer: Literal["sgd", "momentum", "adagrad", "adam", "yogi"] = "adam"
+    optimizer: Literal["sgd", "momentum", "adagrad", "adam", "adamw", "yogi"] = "adam"
     learning_rate: Rate = 0.01
     momentum: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
     epsilon: Rate = 1e-5
+    weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _decays(self) -> "Server":
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(f'weight_decay is of no use to optimizer = "{self.optimizer}"')
+        return self
 
 
 class Rounds(_Section):

@@ -151,6 +151,7 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
             server.learning_rate,
             momentum=server.momentum,
             epsilon=server.epsilon,
+            weight_decay=server.weight_decay,
             warmup_rounds=server.warmup_rounds,
             decay_rounds=server.decay_rounds,
         ),

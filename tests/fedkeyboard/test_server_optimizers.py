@@ -77,6 +77,16 @@ def test_adagrad_is_the_papers_but_for_tau_beside_the_root():
     np.testing.assert_allclose(steps, expected * (1 + TAU / np.sqrt(accumulated)), rtol=1e-3)
 
 
+def test_adamw_is_adam_and_shrinks_the_weights_beside_it():
+    """Loshchilov and Hutter 2019, algorithm 2, line 12; their decay is ours times the rate."""
+    decay, steps = 0.3, np.diff(papers("adam"), axis=0, prepend=0)
+    x, path = np.zeros(3), []
+    for step in steps:
+        x = x + step - RATE * decay * x
+        path.append(x)
+    np.testing.assert_allclose(ours("adamw", weight_decay=decay), path, rtol=1e-4, atol=1e-6)
+
+
 def test_a_weight_without_updates_stays():
     """No division by 0, whatever v begins with."""
     for name in ("adagrad", "adam", "yogi"):
