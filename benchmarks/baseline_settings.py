@@ -28,43 +28,23 @@ from simulation import personalization, runs
 from simulation.task import Task
 
 CENTRAL = [
-    CentralTraining(learning_rate=rate, epochs=epochs, dropout=dropout, bfloat16=True)
-    for rate, epochs, dropout in (
-        (2e-3, 6, 0.0),
-        (2e-3, 8, 0.2),
-        (2e-3, 16, 0.2),
-        (2e-3, 16, 0.3),
-        (4e-3, 16, 0.3),
-    )
+    CentralTraining(2e-3, epochs=epochs, dropout=dropout, weight_decay=decay, bfloat16=True)
+    for epochs, dropout, decay in ((8, 0.2, 0.0), (16, 0.3, 0.0), (16, 0.3, 0.1), (24, 0.4, 0.0))
 ]
 LOCAL = [
-    LocalTraining(learning_rate=rate, batch_size=4, epochs=epochs, clipping_norm=clip)
-    for rate, epochs, clip in (
-        (1.0, 20, 1.0),
-        (3.0, 20, 1.0),
-        (3.0, 60, 1.0),
-        (3.0, 20, 5.0),
-        (10.0, 20, 1.0),
-    )
+    LocalTraining(rate, batch_size=4, epochs=epochs, clipping_norm=clip)
+    for rate, epochs, clip in ((1.0, 20, 1.0), (3.0, 20, 1.0), (3.0, 60, 1.0), (10.0, 20, 1.0))
 ]
 PERSONAL = [
-    LocalTraining(
-        learning_rate=rate,
-        batch_size=batch,
-        epochs=epochs,
-        clipping_norm=1.0,
-        dropout=dropout,
-        proximal_strength=strength,
-    )
-    for rate, batch, epochs, dropout, strength in (
-        (0.3, 16, 3, 0.0, 0.0),
-        (0.3, 4, 3, 0.0, 0.0),
-        (0.3, 4, 3, 0.2, 0.0),
-        (0.3, 4, 6, 0.2, 0.0),
-        (0.3, 4, 6, 0.2, 0.01),
-        (0.3, 4, 6, 0.4, 0.0),
-        (0.6, 8, 6, 0.4, 0.0),
-        (0.1, 2, 6, 0.2, 0.0),
+    LocalTraining(rate, batch_size=batch, epochs=epochs, clipping_norm=1.0, dropout=dropout)
+    for rate, batch, epochs, dropout in (
+        (0.1, 16, 1, 0.0),
+        (0.3, 16, 1, 0.0),
+        (1.0, 16, 1, 0.0),
+        (0.1, 16, 3, 0.0),
+        (0.3, 16, 3, 0.0),
+        (0.3, 16, 3, 0.3),
+        (0.3, 4, 3, 0.3),
     )
 ]
 

@@ -1,9 +1,10 @@
 """The upper bound: the same model trained on all text in one place, as nobody should.
 
-Minibatch Adam (Kingma and Ba 2015, arXiv 1412.6980) over all training users' sentences, shuffled
-each epoch; the rate rises linearly and then falls to 0 along half a cosine. The loss and its
-gradients are the client work's (`fedkeyboard.model`), the optimizer is TFF's, and the clipping is
-that of a phone's batch, so that what differs from the federated model is where the text is.
+Minibatch Adam (Kingma and Ba 2015, arXiv 1412.6980), with weight decay AdamW (Loshchilov and Hutter
+2019, arXiv 1711.05101), over all training users' sentences, shuffled each epoch; the rate rises
+linearly and then falls to 0 along half a cosine. The loss and its gradients are the client work's
+(`fedkeyboard.model`), the optimizer is TFF's, and the clipping is that of a phone's batch, so that
+what differs from the federated model is where the text is.
 """
 
 import collections
@@ -31,6 +32,7 @@ class CentralTraining:
       epochs: Passes over all sentences.
       clipping_norm: Largest L2 norm of a batch's gradient.
       dropout: `model.Dropout`'s rate; 0 for none.
+      weight_decay: AdamW's.
       bfloat16: As of `local_training.LocalTraining`.
     """
 
@@ -39,6 +41,7 @@ class CentralTraining:
     epochs: int = 8
     clipping_norm: float = 1.0
     dropout: float = 0.0
+    weight_decay: float = 0.0
     bfloat16: bool = False
 
 
@@ -83,7 +86,8 @@ def start(weights: model.Weights) -> Epoch:
 
 
 def _optimizer() -> tff.learning.optimizers.Optimizer:
-    return tff.learning.optimizers.build_adam(1.0, epsilon=1e-8)
+    # Rate and decay are part of its state, where each step sets them.
+    return tff.learning.optimizers.build_adamw(1.0, epsilon=1e-8, weight_decay=0.0)
 
 
 @functools.cache
@@ -111,7 +115,8 @@ def _epoch(
                 weights, packed, precision, noise if settings.dropout else None
             )
             clipped, _ = tf.clip_by_global_norm(gradients, settings.clipping_norm)
-            state = collections.OrderedDict(state, learning_rate=rate(before + i))
+            now = {"learning_rate": rate(before + i), "weight_decay": settings.weight_decay}
+            state = collections.OrderedDict(state, **now)
             state, weights = optimizer.next(state, weights, model.Weights(*clipped))
             return i + 1, weights, state, loss_sum + loss
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,6 +8,7 @@ from fedkeyboard import batches, central_training, model
 from fedkeyboard.central_training import CentralTraining
 
 SETTINGS = CentralTraining(learning_rate=0.01, batch_size=5, epochs=2, clipping_norm=0.3)
+DECAYING = dataclasses.replace(SETTINGS, weight_decay=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,10 @@ def weights(tiny_tokenizer):
 
 
 def by_hand(weights, rows, settings, seed):
-    """Algorithm 1 of Kingma and Ba 2015, on gradients by automatic differentiation."""
+    """Algorithm 1 of Kingma and Ba 2015, on gradients by automatic differentiation.
+
+    With the decay of Loshchilov and Hutter 2019, algorithm 2, line 12.
+    """
     weights = [np.array(w, np.float64) for w in weights]
     m, v = ([np.zeros_like(w) for w in weights] for _ in range(2))
     per_epoch = -(-len(rows) // settings.batch_size)
@@ -50,14 +56,16 @@ def by_hand(weights, rows, settings, seed):
             v[i] = 0.999 * v[i] + 0.001 * g**2
             # As the end of section 2 has it, with epsilon beside the uncorrected root.
             step = rate * np.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
-            weights[i] = weights[i] - step * m[i] / (np.sqrt(v[i]) + 1e-8)
+            decay = rate * settings.weight_decay * weights[i]
+            weights[i] = weights[i] - step * m[i] / (np.sqrt(v[i]) + 1e-8) - decay
     return weights
 
 
-def test_is_adam_on_the_models_gradients(weights, rows):
-    *_, last = central_training.train(central_training.start(weights), rows, SETTINGS, seed=4)
+@pytest.mark.parametrize("settings", [SETTINGS, DECAYING])
+def test_is_adam_on_the_models_gradients(weights, rows, settings):
+    *_, last = central_training.train(central_training.start(weights), rows, settings, seed=4)
     assert last.epoch == 2
-    expected = by_hand(weights, rows, SETTINGS, seed=4)
+    expected = by_hand(weights, rows, settings, seed=4)
     for ours, theirs, before in zip(last.weights, expected, weights, strict=True):
         moved = np.max(np.abs(theirs - before))
         np.testing.assert_allclose(ours, theirs, atol=2e-3 * moved)

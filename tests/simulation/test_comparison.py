@@ -1,6 +1,7 @@
 """Baselines and their comparison on a run whose weights were drawn, not trained."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -130,8 +131,9 @@ def test_runs_on_other_text_are_not_compared(run, population, tiny_texts, consol
 
 
 def test_central_training_stopped_goes_on_as_unbroken(run, population, console, monkeypatch):
+    settings = dataclasses.replace(CENTRAL, epochs=6)
     task = Task(run, population, "test", console)
-    unbroken, epoch = centralized.train(task, CENTRAL)
+    unbroken, epoch = centralized.train(task, settings)
     second = begin(run.path.parent / "two", population, run.tokenizer)
     recalls = []
 
@@ -145,11 +147,11 @@ def test_central_training_stopped_goes_on_as_unbroken(run, population, console, 
     with monkeypatch.context() as patched:
         patched.setattr(centralized, "_validation_recall", stops)
         with pytest.raises(KeyboardInterrupt):
-            centralized.train(Task(second, population, "test", console), CENTRAL)
+            centralized.train(Task(second, population, "test", console), settings)
     done = []
     monkeypatch.setattr(centralized, "_validation_recall", lambda *a: done.append(1) or recall(*a))
-    resumed, same = centralized.train(Task(second, population, "test", console), CENTRAL)
-    assert len(done) == CENTRAL.epochs - 2 and same == epoch
+    resumed, same = centralized.train(Task(second, population, "test", console), settings)
+    assert len(done) == settings.epochs - 2 and same == epoch
     for ours, theirs in zip(resumed, unbroken, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     # The best epoch is kept, and it has learned something.
