@@ -110,4 +110,4 @@ BASELINES = {
     ),
     "central": Baseline(lambda task: _with_seed(task, _central_settings(task)), _central),
 }
-"""By name, in the order in which they are made: the longest last."""
+"""By name, the longest last."""

@@ -129,9 +129,10 @@ def resume(
                 f"{run.path}: begun with other settings of {', '.join(different)}; "
                 "resume without them, or begin a new run with another --out"
             )
-        if config.rounds.count < run.rounds_done():
+        done = run.rounds_done()
+        if config.rounds.count < done:
             raise UserError(
-                f"{run.path}: has trained {run.rounds_done()} rounds already, more than "
+                f"{run.path}: has trained {done} rounds already, more than "
                 f"rounds.count = {config.rounds.count}; give as many or more"
             )
         with run.open_population(population_file) as population:
