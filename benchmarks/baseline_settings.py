@@ -2,13 +2,15 @@
 
     python -m benchmarks.baseline_settings RUN [central] [local] [personalized]
 
-Tries some settings of each, with the vocabulary of RUN and, for `personalized`, its model; test
-users are not read. Writes `benchmarks/results/baseline_settings.json`, best first. What
-`simulation.baselines` has was chosen here.
+Tries some settings of each, with the vocabulary of RUN, which is over, and its model; test users
+are not read. Writes `benchmarks/results/baseline_settings.json`, best first. What
+`simulation.baselines` has was chosen here. What was tried is kept in RUN/baselines/settings.json
+and not tried again, so that a command that was stopped goes on.
 """
 
 import argparse
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable
@@ -16,15 +18,14 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 from rich.console import Console
 
 from benchmarks import results
 from data.population import Population
-from fedkeyboard import central_training, metrics, model
+from fedkeyboard import files, metrics, model
 from fedkeyboard.central_training import CentralTraining
 from fedkeyboard.local_training import LocalTraining
-from simulation import personalization, runs
+from simulation import centralized, personalization, runs
 from simulation.task import Task
 
 CENTRAL = [
@@ -50,16 +51,10 @@ PERSONAL = [
 
 
 def central(task: Task, settings: CentralTraining) -> dict[str, Any]:
-    """Returns what each epoch reaches on all validation users."""
-    rows = np.concatenate(list(task.training_rows(task.run.tokenizer)))
-    seed = task.run.config.seed
-    begin = central_training.start(model.initial_weights(task.run.sizes, seed))
-    recalls, perplexities = [], []
-    for epoch in central_training.train(begin, rows, settings, seed):
-        report = metrics.report(task.count_weights("central", epoch.weights), {})
-        recalls.append(report["top1_recall"])
-        perplexities.append(report["perplexity"])
-    return {"top1_recall": max(recalls), "by_epoch": recalls, "perplexity_by_epoch": perplexities}
+    """Returns what the best epoch reaches; `comparison` finds it there if these are chosen."""
+    weights, epoch = centralized.train(task, settings)
+    report = metrics.report(task.count_weights("central", weights), {})
+    return {**{name: report[name] for name in ("top1_recall", "perplexity")}, "epoch": epoch}
 
 
 def personal(weights: model.Weights) -> Callable[[Task, LocalTraining], dict[str, Any]]:
@@ -85,7 +80,7 @@ def main() -> None:
     parser.add_argument("which", nargs="*", default=["central", "local", "personalized"])
     arguments = parser.parse_args()
     run = runs.open_run(arguments.run)
-    out, tried = Console(), {}
+    out = Console()
     # Without the test users, who can then not be read.
     file = run.population_record()["file"]
     with Population.open(file, ("train", "validation")) as population:
@@ -95,15 +90,21 @@ def main() -> None:
             "local": (personal(model.initial_weights(run.sizes, run.config.seed)), LOCAL),
             "personalized": (personal(run.weights()[0]), PERSONAL),
         }
+        kept = run.path / "baselines" / "settings.json"
+        tried = json.loads(kept.read_text()) if kept.exists() else {}
         for name in arguments.which:
             attempt, all_settings = attempts[name]
-            rows = []
             for settings in all_settings:
+                of = dataclasses.asdict(settings)
+                if any(row["settings"] == of for row in tried.get(name, [])):
+                    continue
                 began = time.monotonic()
-                row = {"settings": dataclasses.asdict(settings), **attempt(task, settings)}
-                rows.append({**row, "seconds": round(time.monotonic() - began)})
+                row = {"settings": of, **attempt(task, settings)}
+                row["seconds"] = round(time.monotonic() - began)
+                rows = [*tried.get(name, []), row]
+                tried[name] = sorted(rows, key=lambda row: -row["top1_recall"])
+                files.write_text(kept, json.dumps(tried, indent=2) + "\n")
                 out.print(f"{name} {row['top1_recall']:.4f} {settings}", soft_wrap=True)
-            tried[name] = sorted(rows, key=lambda row: -row["top1_recall"])
     results.write("baseline_settings", **tried)
 
 

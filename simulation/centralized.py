@@ -1,10 +1,12 @@
 """The centralised baseline of a run: trained by epochs, resumable, the best epoch kept.
 
-RUN/baselines/ has `central.npz`, the weights of the epoch that suits validation users best so far,
-and `central_epoch.npz`, what training goes on from.
+RUN/baselines/ has, for each settings that were asked for, `central-DIGEST.npz`, the weights of the
+epoch that suits validation users best so far, and `central-DIGEST-epoch.npz`, what training goes on
+from.
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import zipfile
@@ -21,7 +23,6 @@ from simulation.task import Task
 
 def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
     """Returns the epoch with the best top-1 recall on validation users: weights and number."""
-    directory = task.run.path / "baselines"
     made_from = json.dumps(
         {
             **dataclasses.asdict(settings),
@@ -29,8 +30,10 @@ def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
             "population": task.population.fingerprint,
         }
     )
-    best = _load(directory / "central.npz", made_from)
-    last = _load(directory / "central_epoch.npz", made_from)
+    digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
+    best_path = task.run.path / "baselines" / f"central-{digest}.npz"
+    last_path = best_path.with_stem(f"{best_path.stem}-epoch")
+    best, last = _load(best_path, made_from), _load(last_path, made_from)
     begin = central_training.start(model.initial_weights(task.run.sizes, task.run.config.seed))
     if best is not None and last is not None:
         parts = sum(name.startswith("part_") for name in last)
@@ -58,10 +61,10 @@ def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
                 "epoch": epoch.epoch,
                 **{name: w.numpy() for name, w in epoch.weights._asdict().items()},
             }
-            _save(directory / "central.npz", made_from, best)
+            _save(best_path, made_from, best)
         parts = tf.nest.flatten((epoch.weights, epoch.optimizer))
         _save(
-            directory / "central_epoch.npz",
+            last_path,
             made_from,
             {
                 "epoch": epoch.epoch,
