@@ -4,7 +4,7 @@
 
 Each seed is a run in the directory, which goes on where it was stopped; then `comparison.compare`.
 Writes `benchmarks/results/quality.json`: of each seed the settings, the curve over the rounds, the
-models' metrics and their ratios; and the ratios' means.
+models' metrics and their ratios; and the means of metrics and ratios, which are printed.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import rich.table
 from rich.console import Console
 
 from benchmarks import results
@@ -25,7 +26,13 @@ from simulation import comparison, comparison_page, runs
 
 CONFIG = "simulation/configs/chitchat_full.toml"
 _CURVE = ("round", "top1_recall", "top3_recall", "perplexity")
-_FIGURES = ("top1_recall", "top3_recall", "top5_recall", "keystroke_savings", "perplexity")
+_FIGURES = {
+    "top1_recall": "{:.2%}",
+    "top3_recall": "{:.2%}",
+    "top5_recall": "{:.2%}",
+    "keystroke_savings": "{:.2%}",
+    "perplexity": "{:.1f}",
+}
 
 
 def train(path: pathlib.Path, seed: int) -> runs.Run:
@@ -69,6 +76,28 @@ def mean_ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
+def mean_figures(rows: list[dict[str, Any]], on: str) -> dict[str, dict[str, float]]:
+    """Returns the mean over the seeds of each model's metrics on some sentences, if it has them."""
+    return {
+        name: {
+            f: statistics.mean(row[on][name][f] for row in rows)
+            for f in _FIGURES
+            if rows[0][on][name][f] is not None
+        }
+        for name in rows[0][on]
+    }
+
+
+def table(title: str, means: dict[str, dict[str, float]]) -> rich.table.Table:
+    """Returns the means for a reader: a row a model, the best first."""
+    drawn = rich.table.Table("", *(f.replace("_", " ") for f in _FIGURES), title=title)
+    for name, of in sorted(means.items(), key=lambda item: -item[1]["top1_recall"]):
+        drawn.add_row(
+            name, *(form.format(of[f]) if f in of else "-" for f, form in _FIGURES.items())
+        )
+    return drawn
+
+
 def main() -> None:
     """Trains, compares, writes and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -82,11 +111,20 @@ def main() -> None:
         compared = comparison.compare([run], "test", console)
         comparison_page.write(run.path / "comparison.html", compared)
         rows.append(describe(run, compared))
-    means = mean_ratios(rows)
+    ratios = mean_ratios(rows)
+    figures = {on: mean_figures(rows, on) for on in ("all_sentences", "last_fifth")}
     worse = statistics.mean(row["personal"]["users_worse_beyond_noise"] for row in rows)
-    results.write("quality", rows=rows, mean_ratios=means, users_worse_beyond_noise=worse)
+    results.write(
+        "quality",
+        rows=rows,
+        mean_ratios=ratios,
+        mean_figures=figures,
+        users_worse_beyond_noise=worse,
+    )
     out = Console()
-    for name, ratio in means.items():
+    for on, means in figures.items():
+        out.print(table(f"{on.replace('_', ' ')}, mean of {len(rows)} seeds", means))
+    for name, ratio in ratios.items():
         out.print(f"{name}: {ratio:.3f}x")
     out.print(f"personalized users worse off beyond noise: {worse:.1%}")
 

@@ -141,13 +141,15 @@ def judge(logits: tf.Tensor, targets: tf.Tensor, words: tf.Tensor) -> Judged:
     """Returns what logits `[N, V]` say of targets `[N]`, by comparison with `words` `[W]`.
 
     By the logits, as the exported file suggests: the softmax may round two of them to one number.
+    Nothing is suggested for a target whose logit is no number.
     """
     of_target = tf.gather(logits, targets, batch_dims=1)
     # Columns are picked as rows of the transposed array: whole ones, and not number by number.
     of_words = tf.gather(tf.transpose(logits), words)
-    first = tf.logical_and(tf.equal(of_words, of_target), words[:, tf.newaxis] < targets)
+    after = tf.logical_and(tf.equal(of_words, of_target), words[:, tf.newaxis] >= targets)
     return Judged(
-        better=tf.transpose(tf.logical_or(of_words > of_target, first)),
+        # What is not worse: of NaN neither holds.
+        better=tf.transpose(tf.logical_not(tf.logical_or(of_words < of_target, after))),
         likeliest=tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), targets),
         # TensorFlow's fused cross-entropy takes three times as long.
         cross_entropy=tf.reduce_logsumexp(logits, axis=1) - of_target,

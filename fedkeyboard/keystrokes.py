@@ -20,6 +20,8 @@ from fedkeyboard.tokenizer import SPECIAL
 
 # A word that has not shown after so many letters is typed to its end. Bounds the table's size.
 _LETTERS = 20
+NEVER = 1_000_000
+"""More letters than a word has."""
 
 
 class Prefixes(NamedTuple):
@@ -55,7 +57,7 @@ def prefixes(vocabulary: Sequence[str]) -> Prefixes:
 
 
 def letters_typed(better: np.ndarray, targets: np.ndarray, table: Prefixes) -> np.ndarray:
-    """Returns after how many letters each target shows: int32 `[N]`; `L` if after none of them.
+    """Returns after how many letters each target shows: int32 `[N]`; `NEVER` if after none.
 
     Args:
       better: bool `[N, V - 4]`, which words are suggested before the target, by `table.order`.
@@ -67,6 +69,5 @@ def letters_typed(better: np.ndarray, targets: np.ndarray, table: Prefixes) -> n
     np.cumsum(better, axis=1, out=ahead[:, 1:])
     row = np.arange(len(targets))[:, np.newaxis]
     before_it = ahead[row, table.last[targets]] - ahead[row, table.first[targets]]
-    # A word shows at the first True; the last column makes argmax find one.
-    shown = np.pad(before_it < SUGGESTIONS, [[0, 0], [0, 1]], constant_values=True)
-    return np.argmax(shown, axis=1).astype(np.int32)
+    shown = before_it < SUGGESTIONS
+    return np.where(shown.any(axis=1), np.argmax(shown, axis=1), NEVER).astype(np.int32)

@@ -84,9 +84,13 @@ def personalize(
 def train(
     weights: model.Weights, rows: np.ndarray, settings: local_training.LocalTraining
 ) -> model.Weights:
-    """Returns the weights after local training on int32 `[n, T + 1]` sentences."""
+    """Returns the weights after local training on int32 `[n, T + 1]` sentences.
+
+    The same weights if it diverged: a phone throws away what is of no use.
+    """
     traced = _traced(settings, model.Weights(*(w.shape for w in weights)), rows.shape[1])
-    return traced(model.Weights(*map(tf.constant, weights)), tf.constant(rows)).weights
+    trained = traced(model.Weights(*map(tf.constant, weights)), tf.constant(rows))
+    return trained.weights if trained.tally.finite else weights
 
 
 @functools.cache

@@ -84,6 +84,23 @@ def test_equal_words_are_suggested_in_the_order_of_the_vocabulary(tiny_tokenizer
     assert scores.cross_entropy == pytest.approx(np.log(words))
 
 
+def test_weights_that_are_no_numbers_suggest_nothing(tiny_texts, tiny_tokenizer, weights, prefixes):
+    text = tiny_tokenizer.text(tiny_texts[0], LENGTH)
+    broken = weights._replace(projection=np.full_like(weights.projection, np.nan))
+    counts = metrics.count(text, evaluation.WeightsScorer(broken, prefixes).score(text))
+    assert counts.words > 20 and counts.top1 == counts.top5 == counts.likeliest == 0
+    assert counts.summary()["perplexity"] is None
+
+
+def test_a_long_word_that_never_shows_saves_nothing():
+    """Three likelier words begin with more letters than the table has."""
+    words = ["".join([*"ha" * 12, last]) for last in "abcd"]
+    table = keystrokes.prefixes(["", "", "", "", *words])
+    better = np.array([[True, True, True, False], [True, True, False, False]])
+    shown = keystrokes.letters_typed(better, np.array([7, 6], np.int32), table)
+    assert shown[0] >= len(words[0]) and shown[1] == 0
+
+
 def test_unigram_suggests_the_most_frequent_training_words(tiny_texts, tiny_tokenizer, prefixes):
     text = tiny_tokenizer.text(tiny_texts[0], LENGTH)
     counts = metrics.count(text, evaluation.UnigramScorer(prefixes).score(text))
