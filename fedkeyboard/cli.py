@@ -401,7 +401,7 @@ def personalize(
 def baseline(
     name: Annotated[
         Literal["unigram", "kneser-ney", "local", "central", "federated", "personalized"],
-        typer.Argument(help="What to measure; docs/accuracy.md says what each is."),
+        typer.Argument(help="What to measure; docs/using.md says what each is."),
     ],
     run: RunDirectory,
     split: Split = "test",

@@ -19,6 +19,7 @@ from rich.console import Console
 from data.population import Population
 from fedkeyboard import files, intervals, metrics
 from fedkeyboard.errors import UserError
+from fedkeyboard.words import words
 from simulation import fleet_report, progress, rounds
 from simulation.baselines import BASELINES
 from simulation.runs import Run, claimed
@@ -114,21 +115,23 @@ def compare(
     """Compares the models of some federated runs on the same users.
 
     Args:
-      compared: Strategies, or fleets, to choose from, all on one population and with one
-        vocabulary. The baselines are made for the first.
+      compared: Strategies, or fleets, to choose from, all on one population, with one vocabulary
+        and with models of one size. The baselines are made for the first.
       split: Whose text they are tested on.
       console: Where progress goes.
       central: Whether to train the centralised model, which takes longest.
       moved_to: Where the population file is now, if it was moved.
 
     Returns:
-      In the types of JSON: `split`; `source` of the text; `users`; `runs`, of each `name`,
-      `strategy`, `models` (by name, `metrics.report` and what it is `on`: `whole` text or `later`),
-      `later` (by name, the metrics on the later sentences), `ratios`, `personal`
-      (`personalization.gains`), `costs`, `typing` and `rounds`.
+      In the types of JSON: `split`; `source` of the text; `users`; `length`, the words of a
+      sentence that are counted; `minimum_users`, how many must have written a word of the
+      vocabulary; `runs`, of each `name`, `strategy`, `models` (by name, `metrics.report` and what
+      it is `on`: `whole` text or `later`), `later` (by name, the metrics on the later sentences),
+      `ratios`, `personal` (`personalization.gains`), `costs`, `typing` and `rounds`.
 
     Raises:
-      UserError: If the runs differ in population or vocabulary.
+      UserError: If the runs differ in population, vocabulary or the model's sizes.
+      RunFailure: If a run has no checkpoint yet.
     """
     first = compared[0]
     for run in compared[1:]:
@@ -136,6 +139,10 @@ def compare(
             raise UserError(f"{run.path}: on another population than {first.path}")
         if run.tokenizer != first.tokenizer:
             raise UserError(f"{run.path}: with another vocabulary than {first.path}")
+        if run.sizes != first.sizes:
+            raise UserError(f"{run.path}: with other settings of [model] than {first.path}")
+    for run in compared:
+        run.weights()  # Without them there is nothing to compare.
     with first.open_population(moved_to) as population:
         tasks = [Task(run, population, split, console) for run in compared]
         # What takes no time first, so that a run that lacks something is told at once.
@@ -154,6 +161,8 @@ def compare(
             "split": split,
             "source": population.description["source"],
             "users": len(population.users(split)),
+            "length": first.sizes.length,
+            "minimum_users": first.config.tokenizer.minimum_users,
             "runs": [
                 {**_compare_run(task, {**shared, **of_run}), **of_training}
                 for task, of_run, of_training in zip(tasks, own, trained, strict=True)
@@ -164,6 +173,7 @@ def compare(
 def _compare_run(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any]:
     config = task.run.config
     models = {name: of.report for name, of in assessed.items()}
+    later = {name: _on_later(of) for name, of in assessed.items()}
     return {
         "name": task.run.path.name,
         "strategy": {
@@ -174,14 +184,14 @@ def _compare_run(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any]:
             "phones": task.run.population_record()["phones"]["train"],
         },
         "models": models,
-        "later": {name: _on_later(of) for name, of in assessed.items()},
+        "later": later,
         "ratios": [
             {"model": one, "against": other, "on": on, **_ratio(assessed[one], assessed[other], on)}
             for one, other, on in _RATIOS
             if one in assessed and other in assessed
         ],
         "personal": assessed["personalized"].notes,
-        "typing": _typing(task, assessed),
+        "typing": _typing(task, later),
     }
 
 
@@ -233,24 +243,32 @@ def _costs(task: Task) -> dict[str, Any]:
     }
 
 
-def _typing(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any] | None:
+def _typing(task: Task, later: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     """Returns the keys of a day on which a user writes, and how many each model saves of them.
 
-    None if the population has no times, or of sub-words, whose savings are not told.
+    The keys are those of all words of all sentences, each with its space; of them a model saves the
+    share that it saves on the later sentences. None if the population has no times, or of
+    sub-words, whose savings are not told.
     """
-    if assessed["federated"].report["keystroke_savings"] is None:
+    if later["federated"]["keystroke_savings"] is None:
         return None
-    days = sum(active_days(task.population, user) for user in task.population.users(task.split))
+    users = task.population.users(task.split)
+    days = sum(active_days(task.population, user) for user in users)
     if not days:
         return None
-    keys = sum(user.total.keys for user in assessed["federated"].users)
+    keys = sum(
+        len(word) + 1
+        for user in users
+        for sentence in task.population.sentences(user)
+        for word in words(sentence)
+    )
     return {
         "active_days": days,
         "keys_a_day": keys / days,
         "saved_a_day": {
-            name: sum(user.total.keys_saved for user in of.users) / days
-            for name, of in assessed.items()
-            if of.report["on"] == "whole"
+            name: of["keystroke_savings"] * keys / days
+            for name, of in later.items()
+            if of["keystroke_savings"] is not None
         },
     }
 

@@ -65,6 +65,8 @@ _FEW = 16  # Of a set with fewer of the fleet's phones than one in so many, all 
 _GIVE_UP = 1000  # Attempts in a row, and no less than
 _GIVE_UP_DAYS = 2  # virtual days, since a phone that is away by day may come by night.
 _HOPELESS = 1e-3  # The chance of an attempt below which settings are refused.
+# How many times the weights' size an optimizer's state has.
+_SLOTS = {"sgd": 0, "momentum": 1, "adagrad": 1, "adam": 2, "adamw": 2, "yogi": 2}
 _STREAM = 3  # Of random numbers; `simulation.cohorts` has others under the same seed.
 
 
@@ -125,13 +127,18 @@ def of(config: configs.Config, population: Population) -> "Fleet":
         counts = population.sentence_counts(phones[0] + numbers)
         return np.minimum(counts, config.client.maximum_sentences)
 
+    # float32; of the vocabulary that was asked for, whatever the text gives.
+    model_bytes = 4 * sum(math.prod(shape) for shape in model.weight_shapes(sizes))
+    down, up = 1, 1
+    if config.client.algorithm == "mime_lite":  # The optimizer's state, and a gradient.
+        down, up = 1 + _SLOTS[config.server.optimizer], 2
     return Fleet(
         config.fleet,
         config.rounds.cohort,
         phones=len(phones),
         sentences=sentences,
-        # float32; of the vocabulary that was asked for, whatever the text gives.
-        model_bytes=4 * sum(math.prod(shape) for shape in model.weight_shapes(sizes)),
+        bytes_down=down * model_bytes,
+        bytes_up=up * model_bytes,
         seed=config.seed,
     )
 
@@ -146,7 +153,8 @@ class Fleet:
         *,
         phones: int,
         sentences: Callable[[np.ndarray], np.ndarray],
-        model_bytes: int,
+        bytes_down: int,
+        bytes_up: int,
         seed: int,
     ):
         """Initializes the fleet at a Monday's midnight UTC.
@@ -156,7 +164,8 @@ class Fleet:
           report_goal: Reports that close a round.
           phones: How many there are; their numbers are 0 to `phones` - 1.
           sentences: Gives how many sentences phones train on: int64 `[n]` of numbers `[n]`.
-          model_bytes: Of the model, and of an update.
+          bytes_down: What a phone downloads in a round: the model.
+          bytes_up: What it uploads: an update.
           seed: All that is drawn follows from it.
 
         Raises:
@@ -170,7 +179,8 @@ class Fleet:
             self._least = settings.minimum_reports or 1
         self._phones = phones
         self._sentences = sentences
-        self._model_bytes = model_bytes
+        self._bytes_down = bytes_down
+        self._bytes_up = bytes_up
         self._seed = seed
         self._traits = None if settings.habits is None else Phones(settings.habits, seed)
         self._now = 0.0
@@ -237,8 +247,8 @@ class Fleet:
                     late=late,
                     dropped=dropped,
                     abandoned=abandoned,
-                    bytes_down=selected * self._model_bytes,
-                    bytes_up=up * self._model_bytes,
+                    bytes_down=selected * self._bytes_down,
+                    bytes_up=up * self._bytes_up,
                     phones_seen=int(self._phones - self._participation[0]),
                     gini=gini(self._participation),
                     availability_bias=self._trained_rate / self._trained / self._rate,
@@ -370,7 +380,7 @@ class Fleet:
         """Returns how long phones take: download, training, upload."""
         down, up = self._traits.bytes_per_second(phones)
         training = sentences * self._traits.seconds_per_sentence(phones)
-        return self._model_bytes / down + training + self._model_bytes / up
+        return self._bytes_down / down + training + self._bytes_up / up
 
     def _collect(self, done: np.ndarray, drops: np.ndarray) -> tuple[np.ndarray, int]:
         """Returns which reports count, as they come, and how many are late; time goes on."""

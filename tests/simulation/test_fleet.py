@@ -25,7 +25,8 @@ def make(report_goal=20, phones=5000, *, seed=1, sentences=lengths, **of):
         report_goal,
         phones=phones,
         sentences=sentences,
-        model_bytes=5_000_000,
+        bytes_down=5_000_000,
+        bytes_up=5_000_000,
         seed=seed,
     )
 
@@ -397,5 +398,9 @@ def test_the_published_settings_on_a_real_population(tiny_population):
             min(7, len(population.sentences(phone))) for phone in population.phones("train")
         ]
         np.testing.assert_array_equal(of._sentences(phones), expected)
-    # Gboard's model with 10,000 entries: 4 * (960,000 + 2 * 96 * 2010 + 2010 + 64,320 + 10,000).
-    assert of._model_bytes == 5_689_000
+        # Gboard's model, 10,000 entries: 4 * (960,000 + 2 * 96 * 2010 + 2010 + 64,320 + 10,000).
+        assert of._bytes_down == of._bytes_up == 5_689_000
+        # Adam's two moments go down, a gradient comes up.
+        mime = ["client.algorithm=mime_lite", "server.optimizer=adam"]
+        of = fleet.of(config.load(GBOARD, [*overrides, *mime]), population)
+        assert of._bytes_down == 3 * 5_689_000 and of._bytes_up == 2 * 5_689_000
