@@ -370,7 +370,7 @@ def personalize(
     run: RunDirectory,
     split: Split = "test",
     learning_rate: Annotated[float, typer.Option(help="Of SGD on the phone.")] = 0.1,
-    epochs: Annotated[int, typer.Option(help="Passes over the user's text.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes over the user's text.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 16,
     clipping_norm: Annotated[float, typer.Option(help="Of a batch's gradient.")] = 1.0,
     moved_to: MovedPopulation = None,
