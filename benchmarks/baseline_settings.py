@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -98,9 +97,7 @@ def main() -> None:
                 of = dataclasses.asdict(settings)
                 if any(row["settings"] == of for row in tried.get(name, [])):
                     continue
-                began = time.monotonic()
                 row = {"settings": of, **attempt(task, settings)}
-                row["seconds"] = round(time.monotonic() - began)
                 rows = [*tried.get(name, []), row]
                 tried[name] = sorted(rows, key=lambda row: -row["top1_recall"])
                 files.write_text(kept, json.dumps(tried, indent=2) + "\n")
