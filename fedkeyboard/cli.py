@@ -5,6 +5,7 @@ What a person or a machine asked for goes to stdout, everything else to stderr. 
 that the others, and every --help, answer at once.
 """
 
+import io
 import json
 import logging
 import os
@@ -454,6 +455,8 @@ def compare(
 
     opened = [runs.open_run(path) for path in run]
     out = out or opened[0].path / "comparison.html"
+    if out.suffix != ".html" or out.is_dir():
+        raise UserError(f"{out}: a page is written; give a name that ends with .html as --out")
     compared = comparison.compare(opened, split, _ERR, central=central, moved_to=moved_to)
     comparison_page.write(out, compared)
     if as_json:
@@ -540,12 +543,25 @@ def _stop(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _thrown_away(unraisable: Any) -> None:
+    """What was raised where none can catch it: by a finalizer, or what a collection calls (jax)."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # Then again, and a Ctrl-C is not lost.
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def main() -> None:
     """Runs the command line; every error is one line on stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Not every terminal has an arrow.
     # What a plain `kill` ends is cleaned up like what Ctrl-C ends.
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _stop)
+    sys.unraisablehook = _thrown_away
     try:
         app(prog_name="fedkeyboard")
     except SystemExit as ended:

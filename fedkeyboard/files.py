@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from fedkeyboard.errors import RunFailure
+from fedkeyboard.errors import RunFailure, UserError
 
 PathLike = str | os.PathLike[str]
 
@@ -31,8 +31,13 @@ def replacing(path: PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path in the same directory; on success it becomes `path`, atomically.
 
     If the block raises, the temporary file is removed and `path` is as it was.
+
+    Raises:
+      UserError: If `path` is a directory, a device or a pipe.
     """
     path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: exists and is not a file; give another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(descriptor)

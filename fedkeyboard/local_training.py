@@ -6,6 +6,7 @@ algorithm 2). Written in TensorFlow operations, to be traced into TFF's client w
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ import tensorflow as tf
 
 from fedkeyboard import batches, model
 from fedkeyboard.errors import UserError
+
+# TensorFlow counts sentences in int32.
+_LARGEST_BATCH = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +48,12 @@ class LocalTraining:
     def __post_init__(self):
         for name in ("learning_rate", "batch_size", "epochs", "clipping_norm"):
             value = getattr(self, name)
-            if not tf.is_symbolic_tensor(value) and not value > 0:
-                raise UserError(f"{name}: {value} given, must be more than 0")
+            if not tf.is_symbolic_tensor(value) and not 0 < value < math.inf:
+                raise UserError(f"{name}: {value} given, must be more than 0 and finite")
+        if self.batch_size > _LARGEST_BATCH:
+            raise UserError(
+                f"batch_size: {self.batch_size} given, must be at most {_LARGEST_BATCH}"
+            )
         if not self.proximal_strength >= 0:
             raise UserError(
                 f"proximal_strength: {self.proximal_strength} given, must be at least 0"

@@ -22,12 +22,14 @@ from fedkeyboard.errors import UserError
 from fedkeyboard.words import words
 from simulation import fleet_report, progress, rounds
 from simulation.baselines import BASELINES
+from simulation.fleet import FleetRound
 from simulation.runs import Run, claimed
 from simulation.task import Task
 
 # Of a run; all others depend on population and vocabulary alone.
 _OWN = ("federated", "personalized")
-_VERSION = 1
+# Of what is counted, and how.
+_VERSION = 2
 _DAY = 86400.0
 
 # What is asked first: a model, the one it is held against, and on which sentences.
@@ -228,7 +230,7 @@ def _ratio(one: Assessed, other: Assessed, on: str) -> dict[str, Any]:
 
 def _costs(task: Task) -> dict[str, Any]:
     """Returns what the training moved, and what stayed at home, in bytes a phone that took part."""
-    fleet = fleet_report.figures(fleet_report.read_rounds(task.run.rounds_csv))
+    fleet = fleet_report.figures(_fleet_rounds(task))
     seen = max(1, fleet["phones_seen"])
     users = task.population.users("train")
     text = sum(
@@ -241,6 +243,11 @@ def _costs(task: Task) -> dict[str, Any]:
         "rounds_per_phone": fleet["reported"] / seen,
         "virtual_days": fleet["virtual_seconds"] / _DAY,
     }
+
+
+def _fleet_rounds(task: Task) -> list[FleetRound]:
+    """Returns the rounds that the model has had: there may be some since its checkpoint."""
+    return fleet_report.read_rounds(task.run.rounds_csv)[: task.run.rounds_done()]
 
 
 def _typing(task: Task, later: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
@@ -280,10 +287,11 @@ def active_days(population: Population, user: int) -> int:
 
 def _curve(task: Task) -> dict[str, list[float | None]]:
     """Returns the validation metrics over the rounds, and what a phone had moved by then."""
-    of_fleet = fleet_report.read_rounds(task.run.rounds_csv)
+    of_fleet = _fleet_rounds(task)
     moved = itertools.accumulate(of.bytes_down + of.bytes_up for of in of_fleet)
     curve: dict[str, list[float | None]] = {}
-    for of, fleet, total in zip(rounds.read(task.run.rounds_csv), of_fleet, moved, strict=True):
+    of_training = rounds.read(task.run.rounds_csv)[: len(of_fleet)]
+    for of, fleet, total in zip(of_training, of_fleet, moved, strict=True):
         if of.validation_top1_recall is None:
             continue
         point = {

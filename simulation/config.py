@@ -94,7 +94,7 @@ class Client(_Scheduled):
     algorithm: Literal["fedavg", "fedprox", "fedsgd", "mime_lite"] = "fedavg"
     learning_rate: Rate = 0.5
     proximal_strength: Rate = 0.01
-    batch_size: Count = 16
+    batch_size: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 16
     epochs: Count = 1
     clipping_norm: Rate = 5.0
     maximum_sentences: Count = 128

@@ -115,6 +115,7 @@ def resume(
 
     Raises:
       UserError: If other settings differ, or it has trained more rounds than these say.
+      RunFailure: If it has trained, and its checkpoints are gone.
     """
     run = runs.open_run(path)
     with runs.claimed(run.path):
@@ -134,6 +135,11 @@ def resume(
             raise UserError(
                 f"{run.path}: has trained {done} rounds already, more than "
                 f"rounds.count = {config.rounds.count}; give as many or more"
+            )
+        if done and not any((run.path / "checkpoints").glob("round_*")):
+            raise RunFailure(
+                f"{run.path}/checkpoints: empty, and weights.npz is of round {done}; begin a new "
+                "run with another --out"
             )
         with run.open_population(population_file) as population:
             of_run = fleet.of(config, population)

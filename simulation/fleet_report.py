@@ -1,6 +1,5 @@
 """What rounds of a fleet come to: figures, a table in CSV, and a plot over the virtual week."""
 
-import csv
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from fedkeyboard import files
 from simulation.fleet import FleetRound
 from simulation.habits import DAY, HOUR
+from simulation.rounds import lines
 
 _WEEK = 7 * DAY
 
@@ -110,14 +110,13 @@ def write_rounds(path: files.PathLike, rounds: Sequence[FleetRound]) -> None:
 def read_rounds(path: files.PathLike) -> list[FleetRound]:
     """Reads rounds.csv of a run, or fleet.csv; who reported is not in them, only how many."""
     kinds = FleetRound.__annotations__
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            FleetRound(
-                reported=np.zeros(int(line["reported"]), np.int64),
-                **{name: kinds[name](line[name]) for name in FleetRound.columns()},
-            )
-            for line in csv.DictReader(file)
-        ]
+    return [
+        FleetRound(
+            reported=np.zeros(int(line["reported"]), np.int64),
+            **{name: kinds[name](line[name]) for name in FleetRound.columns()},
+        )
+        for line in lines(path)
+    ]
 
 
 def draw(rounds: Sequence[FleetRound], title: str) -> bytes:

@@ -37,6 +37,11 @@ class Round(NamedTuple):
     validation_top3_recall: float | None
     validation_perplexity: float | None
 
+    @property
+    def diverged(self) -> bool:
+        """Whether no phone's update is finite, so that nothing is learned from then on."""
+        return self.rejected == self.reported
+
 
 COLUMNS = (*Round._fields, *FleetRound.columns())
 """Of rounds.csv."""
@@ -50,11 +55,15 @@ def read(path: pathlib.Path) -> list[Round]:
             return None
         return int(text) if Round.__annotations__[name] is int else float(text)
 
+    return [
+        Round(**{name: value(name, line[name]) for name in Round._fields}) for line in lines(path)
+    ]
+
+
+def lines(path: files.PathLike) -> list[dict[str, str]]:
+    """Reads the rows of a rounds.csv, or a fleet.csv, but for one that a kill cut short."""
     with open(path, newline="", encoding="utf-8") as file:
-        return [
-            Round(**{name: value(name, line[name]) for name in Round._fields})
-            for line in csv.DictReader(file)
-        ]
+        return [line for line in csv.DictReader(file) if None not in line.values()]
 
 
 def keep(path: pathlib.Path, last: int) -> None:

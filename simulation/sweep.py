@@ -188,10 +188,10 @@ def _run_trial(
     progress.say(console, f"trial {number}/{sweep.trials}  {shown}")
     with runs.claimed(path):
         kind = config.tokenizer.kind
-        tokenizer = subwords.load(path, kind) if begun else learn(config.tokenizer)
-        of_trial = runs.begin(path, config, population, tokenizer)
         result: dict[str, Any] = {}
         try:
+            tokenizer = subwords.load(path, kind) if begun else learn(config.tokenizer)
+            of_trial = runs.begin(path, config, population, tokenizer)
             metrics = _train(of_trial, population, asked, console)
             state, reason = "complete", ""
             result = {name: metrics[name] for name in ("top1_recall", "top3_recall", "perplexity")}
@@ -225,7 +225,7 @@ def _train(
     reported: set[int] = set()
 
     def judge(of_round: Round) -> None:
-        if of_round.rejected == of_round.reported:
+        if of_round.diverged:
             raise _Ended("diverged", "no phone's update is finite")
         if not math.isfinite(of_round.loss):
             raise _Ended("diverged", "the loss is not finite")

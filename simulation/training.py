@@ -127,6 +127,11 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             await checkpoints.save(fetched, number)
             run.save_weights(fetched.global_model_weights.trainable, number)
         on_round(report)
+        if report.diverged:
+            raise RunFailure(
+                f"{run.path}: diverged, no phone's update in round {number} is finite; begin a new "
+                "run with a smaller client.learning_rate or server.learning_rate"
+            )
         if number == done + 1:
             # All is traced and compiled: what lives now need not be looked through again and again.
             gc.freeze()

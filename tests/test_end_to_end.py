@@ -9,12 +9,15 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 
 import numpy as np
 import psutil
 import pytest
 from commands import FEDKEYBOARD, command, fails, process, succeeds
+
+from fedkeyboard import cli
 
 SETTINGS = """
 seed = 2
@@ -275,6 +278,63 @@ def test_a_run_whose_population_moved(run, population, tmp_path):
         assert "--population" in fails(2, *asked, copy)
         found = json.loads(succeeds(*asked, copy, "--population", moved, "--json"))
         assert found["top1_recall"] == metrics["top1_recall"]
+
+
+def test_a_page_does_not_take_the_place_of_something_else(run, tmp_path):
+    messages = tmp_path / "messages.csv"
+    messages.write_text("user,text\n")
+    assert ".html" in fails(2, "compare", run, "--no-central", "--out", messages)
+    assert messages.read_text() == "user,text\n"
+
+
+def test_training_that_diverges_fails(population, place, tmp_path):
+    out, rate = tmp_path / "diverged", "client.learning_rate=1e30"
+    line = fails(1, *simulate(population, out), "--set", rate, cwd=place)
+    assert "diverged" in line and "client.learning_rate" in line
+    assert not (out / "export").exists()
+
+
+def test_a_trained_run_without_its_checkpoints_is_not_trained_anew(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "checkpoints")
+    before = (copy / "weights.npz").read_bytes()
+    line = fails(1, "simulate", "--resume", "--out", copy, "--set", "rounds.count=12")
+    assert "checkpoints: empty" in line and "weights.npz" in line
+    assert (copy / "weights.npz").read_bytes() == before
+
+
+def test_a_comparison_is_of_the_rounds_that_the_model_has_had(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    lines = (copy / "rounds.csv").read_text().splitlines()
+    more = ["10," + lines[-1].split(",", 1)[1], "11," + lines[-1].split(",", 1)[1][:9]]
+    (copy / "rounds.csv").write_text("\n".join([*lines, *more]))
+    told = [
+        json.loads(succeeds("compare", of, "--no-central", "--json"))["runs"][0]
+        for of in (run, copy)
+    ]
+    for name in ("costs", "rounds"):
+        assert told[0][name] == told[1][name]
+
+
+def test_a_signal_in_a_finalizer_is_not_lost(monkeypatch):
+    """There, and in what the garbage collector calls, exceptions are thrown away."""
+
+    class Final:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(sys, "unraisablehook", cli._thrown_away)
+    handlers = [signal.signal(number, cli._stop) for number in (signal.SIGTERM, signal.SIGALRM)]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Final()
+            time.sleep(5)
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGALRM), handlers, strict=True):
+            signal.signal(number, handler)
 
 
 def test_damaged_weights_are_named(run, place, tmp_path):
