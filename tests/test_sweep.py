@@ -171,3 +171,17 @@ def test_wrong_use_is_refused_in_a_line(place, swept, tmp_path):
     (place / "rates.toml").write_text(SWEEP)
     assert "rounds.cohort" in line and "training phones" in line
     assert not (tmp_path / "new").exists()
+
+
+def test_a_draw_that_the_text_cannot_give_is_a_failed_trial(place, swept, tmp_path):
+    """And not the end of the sweep, which would then never come to the draws after it."""
+    (place / "rates.toml").write_text(
+        SWEEP.replace(
+            "client.learning_rate = [0.5, 1e30]", "tokenizer.minimum_users = [5000, 6000]"
+        )
+    )
+    line = fails(1, *ARGUMENTS, "--out", tmp_path / "new", cwd=place)
+    (place / "rates.toml").write_text(SWEEP)
+    assert "no trial was completed" in line and "minimum_users" in line
+    known = trials.read(tmp_path / "new")
+    assert [known[number].state for number in (1, 2, 3)] == ["failed"] * 3
