@@ -148,7 +148,7 @@ def compare(
     with first.open_population(moved_to) as population:
         tasks = [Task(run, population, split, console) for run in compared]
         # What takes no time first, so that a run that lacks something is told at once.
-        trained = [{"costs": _costs(task), "rounds": _curve(task)} for task in tasks]
+        trained = [_training(task) for task in tasks]
         own = []
         for task in tasks:
             with claimed(task.run.path):
@@ -228,9 +228,15 @@ def _ratio(one: Assessed, other: Assessed, on: str) -> dict[str, Any]:
     }
 
 
-def _costs(task: Task) -> dict[str, Any]:
+def _training(task: Task) -> dict[str, Any]:
+    """Returns `costs` and `rounds` of the rounds that the model has had, which may not be all."""
+    of_fleet = fleet_report.read_rounds(task.run.rounds_csv)[: task.run.rounds_done()]
+    return {"costs": _costs(task, of_fleet), "rounds": _curve(task, of_fleet)}
+
+
+def _costs(task: Task, of_fleet: list[FleetRound]) -> dict[str, Any]:
     """Returns what the training moved, and what stayed at home, in bytes a phone that took part."""
-    fleet = fleet_report.figures(_fleet_rounds(task))
+    fleet = fleet_report.figures(of_fleet)
     seen = max(1, fleet["phones_seen"])
     users = task.population.users("train")
     text = sum(
@@ -243,11 +249,6 @@ def _costs(task: Task) -> dict[str, Any]:
         "rounds_per_phone": fleet["reported"] / seen,
         "virtual_days": fleet["virtual_seconds"] / _DAY,
     }
-
-
-def _fleet_rounds(task: Task) -> list[FleetRound]:
-    """Returns the rounds that the model has had: there may be some since its checkpoint."""
-    return fleet_report.read_rounds(task.run.rounds_csv)[: task.run.rounds_done()]
 
 
 def _typing(task: Task, later: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
@@ -285,9 +286,8 @@ def active_days(population: Population, user: int) -> int:
     return len({int(time // _DAY) for time in population.times(user) if time is not None})
 
 
-def _curve(task: Task) -> dict[str, list[float | None]]:
+def _curve(task: Task, of_fleet: list[FleetRound]) -> dict[str, list[float | None]]:
     """Returns the validation metrics over the rounds, and what a phone had moved by then."""
-    of_fleet = _fleet_rounds(task)
     moved = itertools.accumulate(of.bytes_down + of.bytes_up for of in of_fleet)
     curve: dict[str, list[float | None]] = {}
     of_training = rounds.read(task.run.rounds_csv)[: len(of_fleet)]
