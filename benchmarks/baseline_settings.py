@@ -3,8 +3,8 @@
     python -m benchmarks.baseline_settings RUN [central] [local] [personalized]
 
 Tries some settings of each, with the vocabulary of RUN, which is over, and its model; test users
-are not read. Writes `benchmarks/results/baseline_settings.json`, best first. What
-`simulation.baselines` has was chosen here. What was tried is kept in RUN/baselines/settings.json
+are not read. Writes `benchmarks/results/baseline_settings.json`, best first, where baselines that
+were not asked for stay as they are. What `simulation.baselines` has was chosen here. What was tried is kept in RUN/baselines/settings.json
 and not tried again, so that a command that was stopped goes on.
 """
 
@@ -102,7 +102,9 @@ def main() -> None:
                 tried[name] = sorted(rows, key=lambda row: -row["top1_recall"])
                 files.write_text(kept, json.dumps(tried, indent=2) + "\n")
                 out.print(f"{name} {row['top1_recall']:.4f} {settings}", soft_wrap=True)
-    results.write("baseline_settings", **tried)
+    standing = results.read("baseline_settings")
+    of_others = {name: standing[name] for name in attempts if name in standing}
+    results.write("baseline_settings", **{**of_others, **tried})
 
 
 if __name__ == "__main__":

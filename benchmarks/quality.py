@@ -1,10 +1,11 @@
 """What the tuned experiment reaches on test users, and what it is compared with, for some seeds.
 
-    python -m benchmarks.quality [--seeds 1 2 3] [--directory runs/quality]
+    python -m benchmarks.quality [--seeds 1 2 3] [--keep] [--directory runs/quality]
 
 Each seed is a run in the directory, which goes on where it was stopped; then `comparison.compare`.
-Writes `benchmarks/results/quality.json`: of each seed the settings, the curve over the rounds, the
-models' metrics and their ratios; and the means of metrics and ratios, which are printed.
+After each, `benchmarks/results/quality.json` has of each seed the settings, the curve over the
+rounds, the models' metrics and their ratios, and the means of metrics and ratios, which are printed
+at the end. `--keep` leaves seeds that stand there with the experiment's settings as they are.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from rich.console import Console
 
 from benchmarks import results
 from fedkeyboard import worker
-from simulation import comparison, comparison_page, runs
+from simulation import comparison, comparison_page, config, runs
 
 CONFIG = "simulation/configs/chitchat_full.toml"
 _CURVE = ("round", "top1_recall", "top3_recall", "perplexity")
@@ -98,34 +99,51 @@ def table(title: str, means: dict[str, dict[str, float]]) -> rich.table.Table:
     return drawn
 
 
+def kept_rows() -> list[dict[str, Any]]:
+    """Returns the rows of the results that were measured with the settings of today."""
+    today = config.load(CONFIG).published()
+    return [
+        row
+        for row in results.read("quality").get("rows", [])
+        if row["settings"] == {**today, "seed": row["seed"]}
+    ]
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the means over the seeds."""
+    return {
+        "mean_ratios": mean_ratios(rows),
+        "mean_figures": {on: mean_figures(rows, on) for on in ("all_sentences", "last_fifth")},
+        "users_worse_beyond_noise": statistics.mean(
+            row["personal"]["users_worse_beyond_noise"] for row in rows
+        ),
+    }
+
+
 def main() -> None:
     """Trains, compares, writes and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--keep", action="store_true", help="do not measure again what stands")
     parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("runs/quality"))
     arguments = parser.parse_args()
     console = Console(stderr=True)
-    rows = []
+    rows = {row["seed"]: row for row in kept_rows()} if arguments.keep else {}
     for seed in arguments.seeds:
-        run = train(arguments.directory / f"seed{seed}", seed)
-        compared = comparison.compare([run], "test", console)
-        comparison_page.write(run.path / "comparison.html", compared)
-        rows.append(describe(run, compared))
-    ratios = mean_ratios(rows)
-    figures = {on: mean_figures(rows, on) for on in ("all_sentences", "last_fifth")}
-    worse = statistics.mean(row["personal"]["users_worse_beyond_noise"] for row in rows)
-    results.write(
-        "quality",
-        rows=rows,
-        mean_ratios=ratios,
-        mean_figures=figures,
-        users_worse_beyond_noise=worse,
-    )
+        if seed not in rows:
+            run = train(arguments.directory / f"seed{seed}", seed)
+            compared = comparison.compare([run], "test", console)
+            comparison_page.write(run.path / "comparison.html", compared)
+            rows[seed] = describe(run, compared)
+            in_order = [rows[one] for one in sorted(rows)]
+            results.write("quality", rows=in_order, **summary(in_order))
+    means = summary(list(rows.values()))
     out = Console()
-    for on, means in figures.items():
-        out.print(table(f"{on.replace('_', ' ')}, mean of {len(rows)} seeds", means))
-    for name, ratio in ratios.items():
+    for on, figures in means["mean_figures"].items():
+        out.print(table(f"{on.replace('_', ' ')}, mean of {len(rows)} seeds", figures))
+    for name, ratio in means["mean_ratios"].items():
         out.print(f"{name}: {ratio:.3f}x")
+    worse = means["users_worse_beyond_noise"]
     out.print(f"personalized users worse off beyond noise: {worse:.1%}")
 
 

@@ -1,4 +1,4 @@
-"""Where the figures go: `benchmarks/results/NAME.json`, with the machine they were measured on."""
+"""Where figures are kept: `benchmarks/results/NAME.json`, with the machine they are of."""
 
 import importlib.metadata
 import json
@@ -18,6 +18,12 @@ def write(name: str, **values: Any) -> pathlib.Path:
     result = {"machine": _machine(), "versions": _versions(), **values}
     files.write_text(path, json.dumps(result, indent=2) + "\n")
     return path
+
+
+def read(name: str) -> dict[str, Any]:
+    """Returns what was written last, nothing if nothing was."""
+    path = DIRECTORY / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _machine() -> dict[str, Any]:
