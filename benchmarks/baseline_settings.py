@@ -4,8 +4,9 @@
 
 Tries some settings of each, with the vocabulary of RUN, which is over, and its model; test users
 are not read. Writes `benchmarks/results/baseline_settings.json`, best first, where baselines that
-were not asked for stay as they are. What `simulation.baselines` has was chosen here. What was tried is kept in RUN/baselines/settings.json
-and not tried again, so that a command that was stopped goes on.
+were not asked for stay as they are. What `simulation.baselines` has was chosen here. What was tried
+is kept in RUN/baselines/settings.json and not tried again, so that a command that was stopped goes
+on.
 """
 
 import argparse
