@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from fedkeyboard import model
 from fedkeyboard.subwords import ends_word
-from fedkeyboard.tokenizer import BEGIN, END, SPACE, SPECIAL, UNKNOWN
+from fedkeyboard.tokenizer import BEGIN, END, PAD, SPACE, SPECIAL, UNKNOWN
 
 WORDS = 5  # Found at each context; as many as top-5 recall asks for.
 # Of a trained model of chat text, 2 and 32 find the words that 8 finds.
@@ -92,10 +92,12 @@ class Found(NamedTuple):
     Attributes:
       log_probability: float32 `[N, 5]`; -inf where there are fewer words.
       spelling: int64 `[N, 5]`.
+      pieces: int32 `[N, 5, PIECES]`, what the words are put together of, then `PAD`.
     """
 
     log_probability: tf.Tensor
     spelling: tf.Tensor
+    pieces: tf.Tensor
 
 
 class _Begun(NamedTuple):
@@ -105,12 +107,14 @@ class _Begun(NamedTuple):
       place: int32 `[A]`, the context's number times the beam's width, plus the place in its beam.
       log_probability: float32 `[A]`.
       spelling: int64 `[A]`.
+      pieces: int32 `[A, PIECES]`, then `PAD`.
       state: The model's, after the last piece.
     """
 
     place: tf.Tensor
     log_probability: tf.Tensor
     spelling: tf.Tensor
+    pieces: tf.Tensor
     state: model.State
 
 
@@ -129,20 +133,26 @@ def search(
 
     def add_piece(step: tf.Tensor, begun: _Begun, found: Found) -> tuple[tf.Tensor, _Begun, Found]:
         def lay_out(values: tf.Tensor, empty: float | int) -> tf.Tensor:
-            """Puts values `[A, k]` of the beginnings by their contexts: `[N, width * k]`."""
-            each = values.shape[1]
-            laid = tf.fill([count * width, each], tf.constant(empty, values.dtype))
+            """Puts values `[A, k, ...]` of the beginnings by contexts: `[N, width * k, ...]`."""
+            each, *more = values.shape[1:]
+            laid = tf.fill([count * width, each, *more], tf.constant(empty, values.dtype))
             laid = tf.tensor_scatter_nd_update(laid, begun.place[:, tf.newaxis], values)
-            return tf.reshape(laid, [count, width * each])
+            return tf.reshape(laid, [count, width * each, *more])
+
+        def put(piece: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+            """Adds to `before` `[..., PIECES]` the piece of this step."""
+            return tf.where(tf.range(PIECES) == step, piece[..., tf.newaxis], before)
 
         said = tf.nn.log_softmax(model.logits(weights, begun.state.output))
         said += begun.log_probability[:, tf.newaxis]
 
         ended, piece = tf.math.top_k(said + tf.gather(table.finishing, tf.minimum(step, 1)), WORDS)
         spelled = spell(table, begun.spelling[:, tf.newaxis], piece)
+        pieces = put(piece, begun.pieces[:, tf.newaxis])
         found = _best_words(
             tf.concat([found.log_probability, lay_out(ended, -np.inf)], axis=1),
             tf.concat([found.spelling, lay_out(spelled, 0)], axis=1),
+            tf.concat([found.pieces, lay_out(pieces, PAD)], axis=1),
         )
 
         longer, piece = tf.math.top_k(said + table.continuing, min(width, entries))
@@ -156,6 +166,7 @@ def search(
             place=tf.cast(tf.where(tf.reshape(kept, [-1]))[:, 0], tf.int32),
             log_probability=tf.boolean_mask(longer, kept),
             spelling=spell(table, tf.gather(begun.spelling, row), piece),
+            pieces=put(tf.cast(piece, tf.int32), tf.gather(begun.pieces, row)),
             state=model.read(
                 weights, piece, model.State(*(tf.gather(values, row) for values in begun.state))
             ),
@@ -163,9 +174,17 @@ def search(
         return step + 1, begun, found
 
     begun = _Begun(
-        tf.range(count) * width, tf.zeros([count]), tf.zeros([count], tf.int64), contexts
+        tf.range(count) * width,
+        tf.zeros([count]),
+        tf.zeros([count], tf.int64),
+        tf.fill([count, PIECES], PAD),
+        contexts,
     )
-    found = Found(tf.fill([count, WORDS], -np.inf), tf.zeros([count, WORDS], tf.int64))
+    found = Found(
+        tf.fill([count, WORDS], -np.inf),
+        tf.zeros([count, WORDS], tf.int64),
+        tf.fill([count, WORDS, PIECES], PAD),
+    )
     unknown = tf.TensorShape([None])
     state = model.State(*(tf.TensorShape([None, s.shape[1]]) for s in contexts))
     _, _, found = tf.while_loop(
@@ -174,12 +193,30 @@ def search(
         (tf.constant(0), begun, found),
         shape_invariants=(
             tf.TensorShape([]),
-            _Begun(unknown, unknown, unknown, state),
-            Found(*[tf.TensorShape([None, WORDS])] * 2),
+            _Begun(unknown, unknown, unknown, tf.TensorShape([None, PIECES]), state),
+            Found(*[tf.TensorShape([None, WORDS])] * 2, tf.TensorShape([None, WORDS, PIECES])),
         ),
         parallel_iterations=1,
     )
     return found
+
+
+def suggest(
+    weights: model.Weights, vocabulary: Sequence[str], read: Sequence[int]
+) -> list[tuple[str, float]]:
+    """Returns the likeliest words after the pieces `read` of a sentence, and their probabilities.
+
+    At most five, best first; fewer if there are no more.
+    """
+    state = model.initial_state(weights, 1)
+    for piece in (BEGIN, *read):
+        state = model.read(weights, tf.constant([piece]), state)
+    found = search(weights, pieces(vocabulary), state)
+    return [
+        ("".join(vocabulary[i] for i in spelled if i != PAD).removesuffix(SPACE), float(np.exp(p)))
+        for p, spelled in zip(found.log_probability[0], found.pieces[0].numpy(), strict=True)
+        if p > -np.inf
+    ]
 
 
 def spell(table: Pieces, begun: tf.Tensor, piece: tf.Tensor) -> tf.Tensor:
@@ -187,13 +224,18 @@ def spell(table: Pieces, begun: tf.Tensor, piece: tf.Tensor) -> tf.Tensor:
     return begun * tf.gather(table.power, piece) + tf.gather(table.spelling, piece)
 
 
-def _best_words(log_probability: tf.Tensor, spelled: tf.Tensor) -> Found:
+def _best_words(log_probability: tf.Tensor, spelled: tf.Tensor, pieces: tf.Tensor) -> Found:
     """Returns the likeliest of words `[N, M]`, each once."""
     words = log_probability.shape[1]
-    log_probability, order = tf.math.top_k(log_probability, words)
-    spelled = tf.gather(spelled, order, batch_dims=1)
+    log_probability, by_likelihood = tf.math.top_k(log_probability, words)
+    spelled = tf.gather(spelled, by_likelihood, batch_dims=1)
     same = tf.equal(spelled[:, :, tf.newaxis], spelled[:, tf.newaxis, :])
     earlier = tf.constant(np.tri(words, k=-1, dtype=bool))
     repeated = tf.reduce_any(same & earlier, axis=2)
     log_probability, order = tf.math.top_k(tf.where(repeated, -np.inf, log_probability), WORDS)
-    return Found(log_probability, tf.gather(spelled, order, batch_dims=1))
+    of_words = tf.gather(by_likelihood, order, batch_dims=1)
+    return Found(
+        log_probability,
+        tf.gather(spelled, order, batch_dims=1),
+        tf.gather(pieces, of_words, batch_dims=1),
+    )

@@ -269,12 +269,17 @@ def simulate(
         _print_json({"run": str(run.path), "export": exported, **run.metrics()})
         return
     _print_metrics(run.metrics())
-    if package is None:
-        _OUT.print(f"run {run.path}", markup=False, highlight=False, soft_wrap=True)
-        return
+    from simulation import assessment
+
     for text in ANSWERS:
-        _print_suggestions(text, _suggest(package / "model_infer.tflite", text))
-    _OUT.print(f"run {run.path}\nexport {package}", markup=False, highlight=False, soft_wrap=True)
+        suggestions = (
+            assessment.suggest(run, text)
+            if package is None
+            else _suggest(package / "model_infer.tflite", text)
+        )
+        _print_suggestions(text, suggestions)
+    exported = "" if package is None else f"\nexport {package}"
+    _OUT.print(f"run {run.path}{exported}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -476,15 +481,24 @@ def compare(
 def suggest(
     model: Annotated[
         pathlib.Path,
-        typer.Argument(metavar="RUN|FILE.tflite", help="An exported run, or an exported file."),
+        typer.Argument(metavar="RUN|FILE.tflite", help="A run, or an exported file."),
     ],
     text: Annotated[str, typer.Argument(help="What was typed so far.")],
     as_json: AsJson = False,
 ) -> None:
-    """Suggest the next word: the top three with their probabilities, computed by LiteRT."""
+    """Suggest the next word: the top three with their probabilities, computed by LiteRT.
+
+    A run with sub-words, which has no exported file, suggests from its weights.
+    """
+    from fedkeyboard.subwords import WORDS_FILE
     from tflite_export import litert
 
-    suggestions = _suggest(litert.inference_file(model), text)
+    if (model / WORDS_FILE).exists():
+        from simulation import assessment, runs
+
+        suggestions = assessment.suggest(runs.open_run(model), text)
+    else:
+        suggestions = _suggest(litert.inference_file(model), text)
     if as_json:
         _print_json([{"word": word, "probability": p} for word, p in suggestions])
     else:

@@ -39,6 +39,17 @@ def scorer(run: runs.Run) -> Callable[[model.Weights], evaluation.Scorer]:
     return lambda weights: evaluation.WeightsScorer(weights, prefixes)
 
 
+def suggest(run: runs.Run, text: str) -> list[tuple[str, float]]:
+    """Returns the likeliest next words after `text`, by the weights of a run with sub-words.
+
+    As many as a keyboard shows, best first, with their probabilities; the last word of `text`
+    counts as finished.
+    """
+    tokenizer = run.tokenizer
+    found = beam.suggest(run.weights()[0], tokenizer.vocabulary, tokenizer.encode(text))
+    return found[: metrics.SUGGESTIONS]
+
+
 def evaluate(
     run: runs.Run,
     population: Population,

@@ -218,6 +218,8 @@ def test_a_run_with_subwords(run, place, population):
     assert trigram["targets"] == result["targets"] and trigram["oov_rate"] == of_words["oov_rate"]
     gains = json.loads(succeeds("personalize", path, "--json"))
     assert gains["users"] > 0 and gains["after"]["keystroke_savings"] is None
+    suggested = json.loads(succeeds("suggest", path, "how are", "--json"))
+    assert len(suggested) == 3 and all(s["word"] and 0 < s["probability"] < 1 for s in suggested)
     for refused in (["export", path], ["evaluate", path, "--artifact", "model.tflite"]):
         assert "sub-words" in fails(2, *refused)
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fedkeyboard import beam, model
-from fedkeyboard.tokenizer import BEGIN, SPECIAL
+from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL
 
 # A lexicon of pieces in which most strings have several ways to be put together.
 VOCABULARY = (*SPECIAL, "▁", "a", "b", "ab", "a▁", "b▁", "ba▁", "ab▁", "c▁")
@@ -52,6 +52,10 @@ def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum())
 
 
+def joined(pieces):
+    return "".join(VOCABULARY[i] for i in pieces if i != PAD)
+
+
 def test_the_best_words_are_those_of_all_words(weights, monkeypatch):
     monkeypatch.setattr(beam, "PIECES", 5)
     contexts = [[BEGIN], *([BEGIN, *pair] for pair in itertools.product((8, 9, 12), (10, 11)))]
@@ -62,10 +66,14 @@ def test_the_best_words_are_those_of_all_words(weights, monkeypatch):
     together = model.State(*(tf.concat(values, axis=0) for values in zip(*states, strict=True)))
     found = beam.search(weights, beam.pieces(VOCABULARY), together, width=64)
     lengths = set()
-    for context, likelihood, spelled in zip(contexts, *map(np.array, found), strict=True):
+    for context, likelihood, spelled, pieces in zip(contexts, *map(np.array, found), strict=True):
         expected = exhaustively(weights, context, 5)[: beam.WORDS]
         assert likelihood == pytest.approx([value for _, value in expected], abs=1e-4)
         assert spelled.tolist() == [beam.spelling(word) for word, _ in expected]
+        assert list(map(joined, pieces)) == [f"{word}▁" for word, _ in expected]
+        suggested = beam.suggest(weights, VOCABULARY, context[1:])
+        for (word, probability), (found_word, value) in zip(suggested[:3], expected, strict=False):
+            assert word == found_word and probability == pytest.approx(np.exp(value), abs=1e-4)
         lengths |= {len(word) for word, _ in expected}
     assert max(lengths) > 2, "all words of the test are one piece"
 
@@ -74,8 +82,9 @@ def test_a_narrow_beam_finds_words_with_their_likelihood(weights):
     context = model.read(weights, np.array([BEGIN]), model.initial_state(weights, 1))
     found = beam.search(weights, beam.pieces(VOCABULARY), context, width=2)
     words = {beam.spelling(word): p for word, p in exhaustively(weights, [BEGIN], 6)}
-    for likelihood, spelled in zip(*(np.array(values)[0] for values in found), strict=True):
+    for likelihood, spelled, pieces in zip(*(np.array(v)[0] for v in found), strict=True):
         assert likelihood <= words[spelled] + 1e-4
+        assert beam.spelling(joined(pieces).removesuffix("▁")) == spelled
     assert np.all(np.diff(found.log_probability[0]) <= 0)
 
 
@@ -87,6 +96,7 @@ def test_fewer_words_than_asked_for():
     assert finite.tolist() == [[True] * 4 + [False]] * 3
     expected = sorted(map(beam.spelling, ("ab", "c", "d", "e")))
     assert sorted(np.array(found.spelling)[0, :4].tolist()) == expected
+    assert {word for word, _ in beam.suggest(weights, vocabulary, [5, 6])} == {"ab", "c", "d", "e"}
 
 
 def test_a_spelling_is_told_from_its_parts():
