@@ -62,7 +62,11 @@ class Run:
 
     def population_record(self) -> dict[str, Any]:
         """Reads `population.json`: file, fingerprint, and of each split the phones and users."""
-        return _read_json(self.path / "population.json")
+        path = self.path / "population.json"
+        record = _read_json(path)
+        if not isinstance(record, dict) or not {"file", "fingerprint", "phones"} <= set(record):
+            raise RunFailure(f"{path}: damaged: not what a run begins with; begin a new run")
+        return record
 
     def open_population(self, moved_to: files.PathLike | None = None) -> Population:
         """Opens the population that the run trains on.
@@ -214,7 +218,7 @@ def _point_latest(path: pathlib.Path) -> None:
     temporary.replace(RUNS / "latest")
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
+def _read_json(path: pathlib.Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from commands import FEDKEYBOARD, command, fails, process, succeeds
 
-from fedkeyboard import cli
+from fedkeyboard import __main__, cli
 
 SETTINGS = """
 seed = 2
@@ -339,9 +339,20 @@ def test_a_signal_in_a_finalizer_is_not_lost(monkeypatch):
             signal.signal(number, handler)
 
 
-def test_damaged_weights_are_named(run, place, tmp_path):
+def test_a_stop_before_the_command_begins_is_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "main", lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 1 and capsys.readouterr().err == "fedkeyboard: stopped\n"
+
+
+def test_damaged_files_of_a_run_are_named(run, place, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
+    for damaged in ("", "[]", '{"file": "x"}'):
+        (copy / "population.json").write_text(damaged)
+        assert "population.json: damaged" in fails(1, "evaluate", copy)
+    shutil.copy(run / "population.json", copy)
     (copy / "weights.npz").write_bytes((copy / "weights.npz").read_bytes()[:1000])
     line = fails(1, "evaluate", copy)
     assert "weights.npz: damaged" in line and "--resume" in line
