@@ -36,7 +36,6 @@ LOCAL = [
     LocalTraining(rate, batch_size=4, epochs=epochs, clipping_norm=1.0, optimizer=optimizer)
     for optimizer, rate, epochs in (
         ("sgd", 3.0, 20),
-        ("sgd", 3.0, 60),
         ("adagrad", 0.01, 20),
         ("adagrad", 0.03, 20),
     )
