@@ -33,27 +33,19 @@ CENTRAL = [
     for epochs, dropout, decay in ((8, 0.2, 0.0), (16, 0.3, 0.0), (16, 0.3, 0.1), (24, 0.4, 0.0))
 ]
 LOCAL = [
-    LocalTraining(rate, batch_size=4, epochs=epochs, clipping_norm=1.0, optimizer=optimizer)
-    for optimizer, rate, epochs in (
-        ("sgd", 3.0, 20),
-        ("adagrad", 0.01, 20),
-        ("adagrad", 0.03, 20),
-    )
+    LocalTraining(rate, batch_size=4, epochs=epochs, clipping_norm=clip)
+    for rate, epochs, clip in ((1.0, 20, 1.0), (3.0, 20, 1.0), (3.0, 60, 1.0), (10.0, 20, 1.0))
 ]
 PERSONAL = [
-    LocalTraining(rate, batch_size=batch, epochs=epochs, clipping_norm=1.0, optimizer=optimizer)
-    for optimizer, rate, batch, epochs in (
-        ("sgd", 0.1, 16, 1),
-        ("sgd", 0.1, 16, 3),
-        ("sgd", 0.3, 16, 1),
-        ("sgd", 0.3, 16, 3),
-        ("sgd", 1.0, 16, 1),
-        ("adagrad", 0.001, 4, 3),
-        ("adagrad", 0.002, 4, 1),
-        ("adagrad", 0.002, 4, 3),
-        ("adagrad", 0.003, 4, 3),
-        ("adagrad", 0.002, 16, 3),
-        ("adagrad", 0.003, 16, 3),
+    LocalTraining(rate, batch_size=batch, epochs=epochs, clipping_norm=1.0, dropout=dropout)
+    for rate, batch, epochs, dropout in (
+        (0.1, 16, 1, 0.0),
+        (0.3, 16, 1, 0.0),
+        (1.0, 16, 1, 0.0),
+        (0.1, 16, 3, 0.0),
+        (0.3, 16, 3, 0.0),
+        (0.3, 16, 3, 0.3),
+        (0.3, 4, 3, 0.3),
     )
 ]
 

@@ -375,12 +375,9 @@ def export(
 def personalize(
     run: RunDirectory,
     split: Split = "test",
-    optimizer: Annotated[
-        Literal["sgd", "adagrad"], typer.Option(help="On the phone; --learning-rate goes with it.")
-    ] = "adagrad",
-    learning_rate: Annotated[float, typer.Option(help="Of sgd, about 0.1.")] = 0.002,
+    learning_rate: Annotated[float, typer.Option(help="Of SGD on the phone.")] = 0.1,
     epochs: Annotated[int, typer.Option(help="Passes over the user's text.")] = 3,
-    batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 16,
     clipping_norm: Annotated[float, typer.Option(help="Of a batch's gradient.")] = 1.0,
     moved_to: MovedPopulation = None,
     as_json: AsJson = False,
@@ -394,7 +391,6 @@ def personalize(
         batch_size=batch_size,
         epochs=epochs,
         clipping_norm=clipping_norm,
-        optimizer=optimizer,
     )
     opened = runs.open_run(run)
     with opened.open_population(moved_to) as population:

@@ -1,19 +1,16 @@
-"""What a phone does in a round, or for itself: a few epochs over its own sentences.
+"""What a phone does in a round: a few epochs of SGD over its own sentences.
 
-In a round SGD, ClientUpdate of McMahan et al. 2017 (arXiv 1602.05629, algorithm 1), with each
-batch's gradient clipped to a norm; with a proximal term, that of FedProx (Li et al. 2020, arXiv
-1812.06127, algorithm 2). For itself, whose few sentences do not say how large a step suits each
-weight, also Adagrad (Duchi et al. 2011). Written in TensorFlow operations, to be traced into TFF's
-client work.
+ClientUpdate of McMahan et al. 2017 (arXiv 1602.05629, algorithm 1), with each batch's gradient
+clipped to a norm; with a proximal term, that of FedProx (Li et al. 2020, arXiv 1812.06127,
+algorithm 2). Written in TensorFlow operations, to be traced into TFF's client work.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_federated as tff
 
 from fedkeyboard import batches, model
 from fedkeyboard.errors import UserError
@@ -21,17 +18,13 @@ from fedkeyboard.errors import UserError
 # TensorFlow counts sentences in int32.
 _LARGEST_BATCH = 1_000_000
 
-Optimizer = Literal["sgd", "adagrad"]
-# Of Adagrad, beside the root of the sum of squares.
-_EPSILON = 1e-5
-
 
 @dataclasses.dataclass(frozen=True)
 class LocalTraining:
     """How a phone trains.
 
     Attributes:
-      learning_rate: A number, or where it follows a schedule a scalar tensor.
+      learning_rate: Of SGD; a number, or where it follows a schedule a scalar tensor.
       batch_size: Sentences in a batch; the last of an epoch may have fewer.
       epochs: Passes over the phone's sentences, in the order that they are given.
       clipping_norm: Largest L2 norm of a batch's gradient, over all weights together.
@@ -42,9 +35,6 @@ class LocalTraining:
         order.
       bfloat16: Whether the large products keep 8 bits of their factors: faster on processors that
         have such products (AVX-512 BF16, AMX), at some cost in accuracy.
-      optimizer: `sgd`, or `adagrad`: each weight's step is its clipped gradient, over the root of
-        the sum of the squares of all that it had. It begins with none, so the first step of each
-        weight is the learning rate.
     """
 
     learning_rate: float | tf.Tensor
@@ -54,7 +44,6 @@ class LocalTraining:
     proximal_strength: float = 0.0
     dropout: float = 0.0
     bfloat16: bool = False
-    optimizer: Optimizer = "sgd"
 
     def __post_init__(self):
         for name in ("learning_rate", "batch_size", "epochs", "clipping_norm"):
@@ -69,8 +58,6 @@ class LocalTraining:
             raise UserError(
                 f"proximal_strength: {self.proximal_strength} given, must be at least 0"
             )
-        if self.proximal_strength and self.optimizer != "sgd":
-            raise UserError("proximal_strength: goes with SGD only")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout: {self.dropout} given, must be at least 0 and below 1")
 
@@ -137,9 +124,8 @@ class Trained(NamedTuple):
     tally: Tally
 
 
-# Takes what it kept of the batches before, weights, a batch's gradients and the factor that clips
-# them; returns what it keeps and the next weights.
-Step = Callable[[Any, model.Weights, model.Weights, tf.Tensor], tuple[Any, model.Weights]]
+# Takes weights, a batch's gradients and the factor that clips them; returns the next weights.
+Step = Callable[[model.Weights, model.Weights, tf.Tensor], model.Weights]
 
 
 def train(
@@ -153,19 +139,25 @@ def train(
       initial: The weights to begin with.
       rows: The sentences.
       settings: How to train.
-      step: Another optimizer than the settings', which keeps nothing (it gets `()`) and does
-        without learning rate and proximal term; it gets weights as `model.align` makes them.
+      step: Another optimizer than SGD, which does without learning rate and proximal term; it
+        gets weights as `model.align` makes them.
     """
     per_epoch = settings.batches_of(rows)
     steps = per_epoch * settings.epochs
     begin = model.align(initial)
     noise = settings.noise(rows)
 
-    kept: Any = ()
-    if step is None:
-        step, kept = _OPTIMIZERS[settings.optimizer](settings, begin)
+    def sgd(weights: model.Weights, gradients: model.Weights, clip: tf.Tensor) -> model.Weights:
+        rate, strength = settings.learning_rate, settings.proximal_strength
+        moved = [w - rate * clip * g for w, g in zip(weights, gradients, strict=True)]
+        if strength:
+            moved = [
+                m - rate * strength * (w - w_0)
+                for m, w, w_0 in zip(moved, weights, begin, strict=True)
+            ]
+        return model.Weights(*moved)
 
-    def train_batch(i: tf.Tensor, trained: Trained, kept: Any) -> tuple[tf.Tensor, Trained, Any]:
+    def train_batch(i: tf.Tensor, trained: Trained) -> tuple[tf.Tensor, Trained]:
         batch = settings.batch(rows, i % per_epoch)
         dropout = None
         if settings.dropout:
@@ -176,51 +168,16 @@ def train(
         )
         norm = tf.linalg.global_norm(gradients)
         targets = tf.cast(tf.shape(batch.targets)[0], tf.float32)
-        kept, weights = step(kept, trained.weights, gradients, settings.clip(norm))
-        tally = trained.tally.add(loss, targets, tf.math.is_finite(norm))
-        return i + 1, Trained(weights, tally), kept
+        return i + 1, Trained(
+            weights=(step or sgd)(trained.weights, gradients, settings.clip(norm)),
+            tally=trained.tally.add(loss, targets, tf.math.is_finite(norm)),
+        )
 
-    _, trained, _ = tf.while_loop(
-        lambda i, *_: i < steps,
+    _, trained = tf.while_loop(
+        lambda i, _: i < steps,
         train_batch,
-        (tf.constant(0), Trained(begin, Tally.zero()), kept),
+        (tf.constant(0), Trained(begin, Tally.zero())),
         # One batch after another, as SGD is defined.
         parallel_iterations=1,
     )
     return trained._replace(weights=model.trim(trained.weights, initial.projection.shape[0]))
-
-
-def _sgd(settings: LocalTraining, begin: model.Weights) -> tuple[Step, Any]:
-    rate, strength = settings.learning_rate, settings.proximal_strength
-
-    def step(
-        kept: Any, weights: model.Weights, gradients: model.Weights, clip: tf.Tensor
-    ) -> tuple[Any, model.Weights]:
-        moved = [w - rate * clip * g for w, g in zip(weights, gradients, strict=True)]
-        if strength:
-            moved = [
-                m - rate * strength * (w - w_0)
-                for m, w, w_0 in zip(moved, weights, begin, strict=True)
-            ]
-        return kept, model.Weights(*moved)
-
-    return step, ()
-
-
-def _adagrad(settings: LocalTraining, begin: model.Weights) -> tuple[Step, Any]:
-    # TFF's epsilon is under the root.
-    optimizer = tff.learning.optimizers.build_adagrad(
-        settings.learning_rate, initial_preconditioner_value=0.0, epsilon=_EPSILON**2
-    )
-
-    def step(
-        kept: Any, weights: model.Weights, gradients: model.Weights, clip: tf.Tensor
-    ) -> tuple[Any, model.Weights]:
-        clipped = model.Weights(*(clip * g for g in gradients))
-        return optimizer.next(kept, weights, clipped)
-
-    kept = optimizer.initialize(model.Weights(*(tf.TensorSpec(w.shape) for w in begin)))
-    return step, tf.nest.map_structure(tf.convert_to_tensor, kept)
-
-
-_OPTIMIZERS = {"sgd": _sgd, "adagrad": _adagrad}

@@ -72,10 +72,10 @@ def _client_work(
         aligned = _align(state)
 
         def step(
-            kept: tuple[()], weights: model.Weights, gradients: model.Weights, clip: tf.Tensor
-        ) -> tuple[tuple[()], model.Weights]:
+            weights: model.Weights, gradients: model.Weights, clip: tf.Tensor
+        ) -> model.Weights:
             clipped = model.Weights(*(clip * g for g in gradients))
-            return kept, optimizer.next(aligned, weights, clipped)[1]
+            return optimizer.next(aligned, weights, clipped)[1]
 
         trained = local_training.train(weights.trainable, rows, training, step)
         finite = tf.logical_and(tally.finite, trained.tally.finite)

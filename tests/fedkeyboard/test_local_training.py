@@ -19,7 +19,6 @@ def rows(tiny_texts, tiny_tokenizer):
 
 def plain_training(weights, rows, settings):
     variables = [tf.Variable(w) for w in weights]
-    squares = [np.zeros(w.shape, np.float32) for w in weights]
     loss_sum = targets = steps = 0
     for _ in range(settings.epochs):
         for first in range(0, len(rows), settings.batch_size):
@@ -44,11 +43,8 @@ def plain_training(weights, rows, settings):
                 )
                 proximal = settings.proximal_strength / 2 * distance
             pulls = tape.gradient(proximal, variables)
-            for i, (variable, gradient) in enumerate(zip(variables, gradients, strict=True)):
-                if settings.optimizer == "adagrad":
-                    squares[i] += gradient.numpy() ** 2
-                    gradient /= np.sqrt(squares[i] + 1e-10)
-                variable.assign_sub(settings.learning_rate * (gradient + pulls[i]))
+            for variable, gradient, pull in zip(variables, gradients, pulls, strict=True):
+                variable.assign_sub(settings.learning_rate * (gradient + pull))
             loss_sum += float(total)
             targets += float(tf.reduce_sum(mask))
             steps += 1
@@ -73,18 +69,6 @@ def test_is_sgd_over_batches(rows, epochs, proximal_strength, clipping_norm):
     assert float(trained.tally.loss_sum) == pytest.approx(loss_sum, rel=1e-5)
     assert (float(trained.tally.targets), int(trained.tally.steps)) == (targets, steps)
     assert steps == 3 * epochs
-
-
-def test_adagrad(rows):
-    initial = model.Weights(*map(tf.constant, model.initial_weights(SIZES, 4)))
-    settings = LocalTraining(0.01, batch_size=8, epochs=2, clipping_norm=0.05, optimizer="adagrad")
-    trained = tf.function(lambda: train(initial, tf.constant(rows), settings), autograph=False)()
-    expected, loss_sum, _, _ = plain_training(initial, rows, settings)
-    for name, ours, theirs in zip(model.Weights._fields, trained.weights, expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4, err_msg=name)
-    assert float(trained.tally.loss_sum) == pytest.approx(loss_sum, rel=1e-4)
-    with pytest.raises(UserError, match="SGD"):
-        LocalTraining(0.01, optimizer="adagrad", proximal_strength=0.1)
 
 
 def test_no_sentences_no_change(rows):
