@@ -28,7 +28,7 @@ from simulation import centralized, personalization
 from simulation.task import Task
 
 CENTRAL = CentralTraining(learning_rate=2e-3, batch_size=32, epochs=16, dropout=0.3)
-LOCAL = LocalTraining(learning_rate=3.0, batch_size=4, epochs=20, clipping_norm=1.0)
+LOCAL = LocalTraining(learning_rate=3.0, batch_size=4, epochs=60, clipping_norm=1.0)
 PERSONAL = LocalTraining(learning_rate=0.1, batch_size=16, epochs=3, clipping_norm=1.0)
 
 
