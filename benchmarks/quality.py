@@ -91,7 +91,10 @@ def mean_figures(rows: list[dict[str, Any]], on: str) -> dict[str, dict[str, flo
 
 def table(title: str, means: dict[str, dict[str, float]]) -> rich.table.Table:
     """Returns the means for a reader: a row a model, the best first."""
-    drawn = rich.table.Table("", *(f.replace("_", " ") for f in _FIGURES), title=title)
+    drawn = rich.table.Table(title=title)
+    drawn.add_column("", no_wrap=True)
+    for figure in _FIGURES:
+        drawn.add_column(figure.replace("_", " "))
     for name, of in sorted(means.items(), key=lambda item: -item[1]["top1_recall"]):
         drawn.add_row(
             name, *(form.format(of[f]) if f in of else "-" for f, form in _FIGURES.items())
