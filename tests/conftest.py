@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 
 import pytest
 
@@ -12,6 +13,9 @@ from data.corpora import chitchat
 from data.population import Population
 from data.prepare import prepare
 from fedkeyboard.tokenizer import Tokenizer
+
+# A shell starts what goes on in the background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

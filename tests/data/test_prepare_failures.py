@@ -169,6 +169,9 @@ prepare(messages(), sys.argv[1], source="s", cleaning=Cleaning())
             stderr=subprocess.DEVNULL,
         )
         with process:
-            assert process.stdout.readline() == b"reading\n"
-            process.send_signal(kill)
-            assert process.wait(10) != 0
+            try:
+                assert process.stdout.readline() == b"reading\n"
+                process.send_signal(kill)
+                assert process.wait(10) != 0
+            finally:
+                process.kill()
