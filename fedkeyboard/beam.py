@@ -148,11 +148,11 @@ def search(
 
         ended, piece = tf.math.top_k(said + tf.gather(table.finishing, tf.minimum(step, 1)), WORDS)
         spelled = spell(table, begun.spelling[:, tf.newaxis], piece)
-        pieces = put(piece, begun.pieces[:, tf.newaxis])
+        of_word = put(piece, begun.pieces[:, tf.newaxis])
         found = _best_words(
             tf.concat([found.log_probability, lay_out(ended, -np.inf)], axis=1),
             tf.concat([found.spelling, lay_out(spelled, 0)], axis=1),
-            tf.concat([found.pieces, lay_out(pieces, PAD)], axis=1),
+            tf.concat([found.pieces, lay_out(of_word, PAD)], axis=1),
         )
 
         longer, piece = tf.math.top_k(said + table.continuing, min(width, entries))

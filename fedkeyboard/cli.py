@@ -269,15 +269,8 @@ def simulate(
         _print_json({"run": str(run.path), "export": exported, **run.metrics()})
         return
     _print_metrics(run.metrics())
-    from simulation import assessment
-
     for text in ANSWERS:
-        suggestions = (
-            assessment.suggest(run, text)
-            if package is None
-            else _suggest(package / "model_infer.tflite", text)
-        )
-        _print_suggestions(text, suggestions)
+        _print_suggestions(text, _suggest(run.path, text))
     exported = "" if package is None else f"\nexport {package}"
     _OUT.print(f"run {run.path}{exported}", markup=False, highlight=False, soft_wrap=True)
 
@@ -490,15 +483,7 @@ def suggest(
 
     A run with sub-words, which has no exported file, suggests from its weights.
     """
-    from fedkeyboard.subwords import WORDS_FILE
-    from tflite_export import litert
-
-    if (model / WORDS_FILE).exists():
-        from simulation import assessment, runs
-
-        suggestions = assessment.suggest(runs.open_run(model), text)
-    else:
-        suggestions = _suggest(litert.inference_file(model), text)
+    suggestions = _suggest(model, text)
     if as_json:
         _print_json([{"word": word, "probability": p} for word, p in suggestions])
     else:
@@ -520,9 +505,15 @@ def _export(run: Any, out: pathlib.Path) -> pathlib.Path:
     return out
 
 
-def _suggest(file: pathlib.Path, text: str) -> list[tuple[str, float]]:
+def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:
+    from fedkeyboard.subwords import WORDS_FILE
     from tflite_export import litert
 
+    if (model / WORDS_FILE).exists():
+        from simulation import assessment, runs
+
+        return assessment.suggest(runs.open_run(model), text)
+    file = litert.inference_file(model)
     return litert.suggest_words(file, file.with_name("vocabulary.txt"), text)
 
 
