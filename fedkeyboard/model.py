@@ -76,7 +76,7 @@ class State(NamedTuple):
     cell: tf.Tensor
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """What one time step leaves for the backward pass, each `[n_t, ...]`."""
 
     previous_output: tf.Tensor
@@ -183,7 +183,7 @@ def initial_state(weights: Weights, rows: int | tf.Tensor) -> State:
     return State(tf.zeros([rows, embedding]), tf.zeros([rows, units]))
 
 
-def advance(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[State, _Step]:
+def advance(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[State, Step]:
     """Takes one time step, from the state before it; `from_input` is `x W_x + b`, `[n, 3H]`."""
     gates = from_input + tf.matmul(previous.output, weights.recurrent_kernel)
     forget, output_gate, candidate = tf.split(gates, 3, axis=1)
@@ -197,11 +197,11 @@ def advance(weights: Weights, from_input: tf.Tensor, previous: State) -> tuple[S
     tanh_cell = tf.tanh(cell)
     exposed = output_gate * tanh_cell
     state = State(tf.matmul(exposed, weights.projection), cell)
-    return state, _Step(previous.output, forget, output_gate, candidate, kept, tanh_cell, exposed)
+    return state, Step(previous.output, forget, output_gate, candidate, kept, tanh_cell, exposed)
 
 
-def _advance_gradients(
-    projection: tf.Tensor, recurrent_kernel_transposed: tf.Tensor, step: _Step, gradient: State
+def advance_gradients(
+    projection: tf.Tensor, recurrent_kernel_transposed: tf.Tensor, step: Step, gradient: State
 ) -> tuple[tf.Tensor, State]:
     """The backward pass of `advance`.
 
@@ -296,7 +296,7 @@ class _Run(NamedTuple):
     embeddings: tf.Tensor
     outputs: tf.Tensor
     masks: tuple[tf.Tensor, tf.Tensor] | None
-    steps: list[_Step]
+    steps: list[Step]
 
 
 def _run(
@@ -404,7 +404,7 @@ def loss_and_gradients(
         # Rows that end at t have no later step that could have sent a gradient back.
         ended = [[0, run.rows[t] - tf.shape(carried.output)[0]], [0, 0]]
         gradient = State(by_outputs[t] + tf.pad(carried.output, ended), tf.pad(carried.cell, ended))
-        by_gates, carried = _advance_gradients(
+        by_gates, carried = advance_gradients(
             weights.projection, recurrent_kernel_transposed, run.steps[t], gradient
         )
         gates.append(by_gates)

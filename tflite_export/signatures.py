@@ -1,7 +1,7 @@
 """What a phone can ask of a model: the signatures of the exported files, as TensorFlow functions.
 
-Both signatures are `fedkeyboard.model`'s own functions (Gboard's CIFG-LSTM, Hard et al. 2018, arXiv
-1811.03604), traced again for one sentence; there is no second copy of the equations.
+They are `fedkeyboard.model`'s own functions (Gboard's CIFG-LSTM, Hard et al. 2018, arXiv
+1811.03604), traced again; there is no second copy of the equations. Both files have
 
     step      word int32 [1], output float32 [1, D], cell float32 [1, H]
            -> suggestions int32 [1, 3], probabilities float32 [1, 3],
@@ -11,17 +11,41 @@ Both signatures are `fedkeyboard.model`'s own functions (Gboard's CIFG-LSTM, Har
 
 `step` is for a keyboard that keeps the state while its user types; a sentence starts with a state
 of zeros and the begin token. `predict` is the same for one that keeps nothing; it sees T - 1 words.
+
+The file that learns also has, for any number B of sentences at a time,
+
+    train        sentences int32 [B, T + 1], mask float32 [B, T], learning_rate and clipping_norm
+                 float32 [] -> loss float32 []; one step of SGD, as a simulated phone takes it
+    evaluate     sentences, mask -> loss, and of the words among the targets that count how many
+                 there are and were the first or among the three suggestions: words, top1_hits and
+                 top3_hits, int32 []
+    get_weights  of anything -> the weights, by their names in `model.Weights`
+    set_weights  the weights -> done
+    reset        of anything -> done; the weights are those of the file again
+
+A sentence begins with the begin token and ends with the end token, if it has less than T words, and
+padding. The mask is 1 where the target, the word after, counts, and 0 on padding and wherever the
+app does not want to learn. An input that is not used is there since Java's `runSignature` refuses
+to go without; so with outputs.
 """
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from fedkeyboard import model
+from fedkeyboard import model, padded
 from fedkeyboard.metrics import SUGGESTIONS
-from fedkeyboard.tokenizer import PAD, SPECIAL
+from fedkeyboard.tokenizer import END, PAD, SPECIAL
 
 INFERENCE_SIGNATURES = ("step", "predict")
+TRAINING_SIGNATURES = (
+    *INFERENCE_SIGNATURES,
+    "train",
+    "evaluate",
+    "get_weights",
+    "set_weights",
+    "reset",
+)
 
 
 class InferenceModule(tf.Module):
@@ -31,7 +55,7 @@ class InferenceModule(tf.Module):
         """Takes weights as NumPy arrays of `model.weight_shapes(sizes)`."""
         super().__init__()
         # Constants: variables would make the same file, after an initialisation and a freezing.
-        self._weights = model.Weights(*map(tf.constant, weights))
+        self._initial = model.Weights(*map(tf.constant, weights))
         self.step = _signature(
             self._step,
             word=tf.TensorSpec([1], tf.int32),
@@ -39,6 +63,10 @@ class InferenceModule(tf.Module):
             cell=tf.TensorSpec([1, sizes.units], tf.float32),
         )
         self.predict = _signature(self._predict, words=tf.TensorSpec([1, sizes.length], tf.int32))
+
+    @property
+    def _weights(self) -> model.Weights:
+        return self._initial
 
     def _step(self, word: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> dict[str, tf.Tensor]:
         logits, state = model.step(self._weights, word, model.State(output, cell))
@@ -70,6 +98,91 @@ class InferenceModule(tf.Module):
         )
         logits = model.logits(weights, output)
         return _suggest(logits, tf.nn.log_softmax(logits))
+
+
+class TrainingModule(InferenceModule):
+    """A model that learns: its weights are variables."""
+
+    def __init__(self, weights: model.Weights, sizes: model.Sizes):
+        """Takes weights as NumPy arrays of `model.weight_shapes(sizes)`."""
+        super().__init__(weights, sizes)
+        self._variables = model.Weights(*map(tf.Variable, weights))
+        sentences = tf.TensorSpec([None, sizes.length + 1], tf.int32)
+        mask = tf.TensorSpec([None, sizes.length], tf.float32)
+        number = tf.TensorSpec([], tf.float32)
+        self.train = _signature(
+            self._train,
+            sentences=sentences,
+            mask=mask,
+            learning_rate=number,
+            clipping_norm=number,
+        )
+        self.evaluate = _signature(self._evaluate, sentences=sentences, mask=mask)
+        self.get_weights = _signature(self._get_weights, anything=number)
+        shapes = model.Weights(*(w.shape for w in weights))._asdict()
+        self.set_weights = _signature(
+            self._set_weights, **{name: tf.TensorSpec(shape) for name, shape in shapes.items()}
+        )
+        self.reset = _signature(self._reset, anything=number)
+
+    @property
+    def _weights(self) -> model.Weights:
+        return model.Weights(*(variable.read_value() for variable in self._variables))
+
+    def _assign(self, weights: model.Weights) -> None:
+        for variable, weight in zip(self._variables, weights, strict=True):
+            variable.assign(weight)
+
+    def _train(
+        self,
+        sentences: tf.Tensor,
+        mask: tf.Tensor,
+        learning_rate: tf.Tensor,
+        clipping_norm: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        weights = self._weights
+        loss, gradients = padded.loss_and_gradients(weights, sentences, mask)
+        clip = clipping_norm / tf.maximum(tf.linalg.global_norm(gradients), clipping_norm)
+        moved = (w - learning_rate * clip * g for w, g in zip(weights, gradients, strict=True))
+        self._assign(model.Weights(*moved))
+        return {"loss": loss}
+
+    def _evaluate(self, sentences: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, targets = padded.forward(self._weights, sentences, mask)
+        suggested = tf.math.top_k(logits[:, len(SPECIAL) :], SUGGESTIONS).indices + len(SPECIAL)
+        hits = tf.cast(tf.equal(suggested, targets[:, tf.newaxis]), tf.int32)
+        return {
+            "loss": tf.math.divide_no_nan(
+                tf.reduce_sum(padded.cross_entropy(logits, targets)),
+                tf.cast(tf.shape(targets)[0], tf.float32),
+            ),
+            "words": tf.reduce_sum(tf.cast(tf.not_equal(targets, END), tf.int32)),
+            "top1_hits": tf.reduce_sum(hits[:, 0]),
+            "top3_hits": tf.reduce_sum(hits),
+        }
+
+    def _get_weights(self, anything: tf.Tensor) -> dict[str, tf.Tensor]:
+        del anything
+        return self._weights._asdict()
+
+    def _set_weights(
+        self,
+        embedding: tf.Tensor,
+        input_kernel: tf.Tensor,
+        recurrent_kernel: tf.Tensor,
+        bias: tf.Tensor,
+        projection: tf.Tensor,
+        output_bias: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        self._assign(
+            model.Weights(embedding, input_kernel, recurrent_kernel, bias, projection, output_bias)
+        )
+        return {"done": tf.constant(1)}
+
+    def _reset(self, anything: tf.Tensor) -> dict[str, tf.Tensor]:
+        del anything
+        self._assign(self._initial)
+        return {"done": tf.constant(1)}
 
 
 def _signature(

@@ -1,0 +1,127 @@
+"""The loss and its gradients in operations that a phone's runtime has.
+
+The equations of `model.loss_and_gradients` over padded rows: LiteRT cannot split an array at places
+that only the data tells, so the recurrence goes over all T positions of each row. The output layer,
+which is most of the work, still is over the targets that count only.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fedkeyboard import model
+from fedkeyboard.model import State, Weights
+
+
+class _Run(NamedTuple):
+    """A forward pass over the B T positions of padded rows, by time and then by row.
+
+    Attributes:
+      inputs: int32 `[B T]`, the words read.
+      targets: int32 `[N]`, those that count.
+      places: int32 `[N]`, where these are.
+      embeddings: `[B T, D]`, of the words read.
+      read: `[N, D]`, the outputs before these targets.
+      steps: By time.
+    """
+
+    inputs: tf.Tensor
+    targets: tf.Tensor
+    places: tf.Tensor
+    embeddings: tf.Tensor
+    read: tf.Tensor
+    steps: list[model.Step]
+
+
+def _run(weights: Weights, rows: tf.Tensor, mask: tf.Tensor) -> _Run:
+    inputs, targets, mask = (
+        tf.reshape(tf.transpose(values), [-1]) for values in (rows[:, :-1], rows[:, 1:], mask)
+    )
+    places = tf.cast(tf.squeeze(tf.where(mask > 0), axis=1), tf.int32)
+    embeddings = tf.gather(weights.embedding, inputs)
+    from_words = tf.matmul(embeddings, weights.input_kernel) + weights.bias
+    state = model.initial_state(weights, tf.shape(rows)[0])
+    outputs, steps = [], []
+    for from_input in tf.split(from_words, rows.shape[1] - 1):
+        state, made = model.advance(weights, from_input, state)
+        outputs.append(state.output)
+        steps.append(made)
+    read = tf.gather(tf.concat(outputs, axis=0), places)
+    return _Run(inputs, tf.gather(targets, places), places, embeddings, read, steps)
+
+
+def forward(weights: Weights, rows: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the logits `[N, V]` at the N targets that count, and these, int32 `[N]`.
+
+    The arguments are those of `loss_and_gradients`.
+    """
+    run = _run(weights, rows, mask)
+    return model.logits(weights, run.read), run.targets
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Returns `model.cross_entropy` of logits `[N, V]`, in nats: `[N]`."""
+    return -_at(tf.nn.log_softmax(logits), targets)
+
+
+def _at(values: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Returns of each row of `[N, V]` the value at its target."""
+    return tf.gather_nd(values, tf.stack([tf.range(tf.shape(targets)[0]), targets], axis=1))
+
+
+def loss_and_gradients(
+    weights: Weights, rows: tf.Tensor, mask: tf.Tensor
+) -> tuple[tf.Tensor, Weights]:
+    """Returns the mean cross-entropy over the targets that count, in nats, and its gradients.
+
+    Without a target that counts both are 0.
+
+    Args:
+      weights: The weights.
+      rows: int32 `[B, T + 1]` sentences, begin to padding; T must be known when this is traced.
+      mask: float32 `[B, T]`, more than 0 where a target counts; never on padding.
+    """
+    run = _run(weights, rows, mask)
+    count = tf.shape(run.targets)[0]
+    scale = tf.math.divide_no_nan(1.0, tf.cast(count, tf.float32))
+    probabilities = tf.nn.softmax(model.logits(weights, run.read))
+    at_targets = tf.maximum(_at(probabilities, run.targets), np.finfo(np.float32).tiny)
+    loss = -scale * tf.reduce_sum(tf.math.log(at_targets))
+
+    by_read = scale * (
+        tf.matmul(probabilities, weights.embedding) - tf.gather(weights.embedding, run.targets)
+    )
+    by_outputs = tf.math.unsorted_segment_sum(by_read, run.places, tf.shape(run.inputs)[0])
+    recurrent_kernel_transposed = tf.transpose(weights.recurrent_kernel)
+    carried = model.initial_state(weights, tf.shape(rows)[0])
+    gates, by_projected = [], []
+    by_time = tf.split(by_outputs, len(run.steps))
+    for by_output, made in zip(by_time[::-1], run.steps[::-1], strict=True):
+        gradient = State(by_output + carried.output, carried.cell)
+        by_gates, carried = model.advance_gradients(
+            weights.projection, recurrent_kernel_transposed, made, gradient
+        )
+        gates.append(by_gates)
+        by_projected.append(gradient.output)
+    by_gates = tf.concat(gates[::-1], axis=0)
+    previous_outputs = tf.concat([made.previous_output for made in run.steps], axis=0)
+    exposed = tf.concat([made.exposed for made in run.steps], axis=0)
+    entries = weights.embedding.shape[0]
+    scaled = scale * run.read
+    return loss, Weights(
+        embedding=tf.matmul(probabilities, scaled, transpose_a=True)
+        + tf.math.unsorted_segment_sum(
+            tf.concat(
+                [tf.matmul(by_gates, weights.input_kernel, transpose_b=True), -scaled], axis=0
+            ),
+            tf.concat([run.inputs, run.targets], axis=0),
+            entries,
+        ),
+        input_kernel=tf.matmul(run.embeddings, by_gates, transpose_a=True),
+        recurrent_kernel=tf.matmul(previous_outputs, by_gates, transpose_a=True),
+        bias=tf.reduce_sum(by_gates, axis=0),
+        projection=tf.matmul(exposed, tf.concat(by_projected[::-1], axis=0), transpose_a=True),
+        output_bias=scale * tf.reduce_sum(probabilities, axis=0)
+        - tf.math.unsorted_segment_sum(tf.fill([count], scale), run.targets, entries),
+    )
