@@ -19,15 +19,18 @@ class _Run(NamedTuple):
 
     Attributes:
       inputs: int32 `[B T]`, the words read.
-      targets: int32 `[N]`, those that count.
-      places: int32 `[N]`, where these are.
+      targets: int32 `[N + 1]`, those that count, and one that does not, since LiteRT's products
+        refuse arrays without rows.
+      share: float32 `[N + 1, 1]`, 1 / N for each that counts, and 0.
+      places: int32 `[N + 1]`, where they are.
       embeddings: `[B T, D]`, of the words read.
-      read: `[N, D]`, the outputs before these targets.
+      read: `[N + 1, D]`, the outputs before these targets.
       steps: By time.
     """
 
     inputs: tf.Tensor
     targets: tf.Tensor
+    share: tf.Tensor
     places: tf.Tensor
     embeddings: tf.Tensor
     read: tf.Tensor
@@ -39,6 +42,9 @@ def _run(weights: Weights, rows: tf.Tensor, mask: tf.Tensor) -> _Run:
         tf.reshape(tf.transpose(values), [-1]) for values in (rows[:, :-1], rows[:, 1:], mask)
     )
     places = tf.cast(tf.squeeze(tf.where(mask > 0), axis=1), tf.int32)
+    count = tf.shape(places)
+    share = tf.fill(count, tf.math.divide_no_nan(1.0, tf.cast(count[0], tf.float32)))
+    share, places = (tf.pad(values, [[0, 1]]) for values in (share, places))
     embeddings = tf.gather(weights.embedding, inputs)
     from_words = tf.matmul(embeddings, weights.input_kernel) + weights.bias
     state = model.initial_state(weights, tf.shape(rows)[0])
@@ -48,21 +54,34 @@ def _run(weights: Weights, rows: tf.Tensor, mask: tf.Tensor) -> _Run:
         outputs.append(state.output)
         steps.append(made)
     read = tf.gather(tf.concat(outputs, axis=0), places)
-    return _Run(inputs, tf.gather(targets, places), places, embeddings, read, steps)
+    return _Run(
+        inputs, tf.gather(targets, places), share[:, tf.newaxis], places, embeddings, read, steps
+    )
 
 
-def forward(weights: Weights, rows: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the logits `[N, V]` at the N targets that count, and these, int32 `[N]`.
+class Forward(NamedTuple):
+    """What a model says at the N targets that count, and at one that does not.
 
-    The arguments are those of `loss_and_gradients`.
+    Attributes:
+      logits: `[N + 1, V]`.
+      targets: int32 `[N + 1]`.
+      counts: bool `[N + 1]`.
+      loss: The mean cross-entropy, in nats.
     """
+
+    logits: tf.Tensor
+    targets: tf.Tensor
+    counts: tf.Tensor
+    loss: tf.Tensor
+
+
+def forward(weights: Weights, rows: tf.Tensor, mask: tf.Tensor) -> Forward:
+    """Runs the model; the arguments are those of `loss_and_gradients`."""
     run = _run(weights, rows, mask)
-    return model.logits(weights, run.read), run.targets
-
-
-def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Returns `model.cross_entropy` of logits `[N, V]`, in nats: `[N]`."""
-    return -_at(tf.nn.log_softmax(logits), targets)
+    logits = model.logits(weights, run.read)
+    log_probability = _at(tf.nn.log_softmax(logits), run.targets)
+    share = tf.squeeze(run.share, axis=1)
+    return Forward(logits, run.targets, share > 0, -tf.reduce_sum(share * log_probability))
 
 
 def _at(values: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -83,13 +102,12 @@ def loss_and_gradients(
       mask: float32 `[B, T]`, more than 0 where a target counts; never on padding.
     """
     run = _run(weights, rows, mask)
-    count = tf.shape(run.targets)[0]
-    scale = tf.math.divide_no_nan(1.0, tf.cast(count, tf.float32))
     probabilities = tf.nn.softmax(model.logits(weights, run.read))
     at_targets = tf.maximum(_at(probabilities, run.targets), np.finfo(np.float32).tiny)
-    loss = -scale * tf.reduce_sum(tf.math.log(at_targets))
+    share = tf.squeeze(run.share, axis=1)
+    loss = -tf.reduce_sum(share * tf.math.log(at_targets))
 
-    by_read = scale * (
+    by_read = run.share * (
         tf.matmul(probabilities, weights.embedding) - tf.gather(weights.embedding, run.targets)
     )
     by_outputs = tf.math.unsorted_segment_sum(by_read, run.places, tf.shape(run.inputs)[0])
@@ -108,7 +126,7 @@ def loss_and_gradients(
     previous_outputs = tf.concat([made.previous_output for made in run.steps], axis=0)
     exposed = tf.concat([made.exposed for made in run.steps], axis=0)
     entries = weights.embedding.shape[0]
-    scaled = scale * run.read
+    scaled = run.share * run.read
     return loss, Weights(
         embedding=tf.matmul(probabilities, scaled, transpose_a=True)
         + tf.math.unsorted_segment_sum(
@@ -122,6 +140,6 @@ def loss_and_gradients(
         recurrent_kernel=tf.matmul(previous_outputs, by_gates, transpose_a=True),
         bias=tf.reduce_sum(by_gates, axis=0),
         projection=tf.matmul(exposed, tf.concat(by_projected[::-1], axis=0), transpose_a=True),
-        output_bias=scale * tf.reduce_sum(probabilities, axis=0)
-        - tf.math.unsorted_segment_sum(tf.fill([count], scale), run.targets, entries),
+        output_bias=tf.squeeze(tf.matmul(run.share, probabilities, transpose_a=True), axis=0)
+        - tf.math.unsorted_segment_sum(share, run.targets, entries),
     )

@@ -8,6 +8,7 @@ https://ai.google.dev/edge/litert/models/ops_select
 import re
 import tempfile
 from collections.abc import Sequence
+from typing import Literal
 
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
@@ -15,14 +16,21 @@ from ai_edge_litert import schema_py_generated as schema
 from fedkeyboard.errors import RunFailure
 from tflite_export.quiet import quiet_stderr
 
+Precision = Literal["float32", "float16", "int8"]
 
-def convert(module: tf.Module, signatures: Sequence[str]) -> bytes:
-    """Converts a module to float32 `.tflite` bytes.
+
+def convert(
+    module: tf.Module, signatures: Sequence[str], precision: Precision = "float32"
+) -> bytes:
+    """Converts a module to `.tflite` bytes.
 
     Args:
       module: Its signatures are attributes, `tf.function`s of fixed input signature that return a
         dictionary.
       signatures: Their names.
+      precision: Of the constants in the file. With `int8` ("dynamic range") the large products are
+        computed in int8 too, where the processor has that; with `float16` all is float32 once the
+        file is open. Variables stay as they are (see `tflite_export.storage`).
 
     Raises:
       RunFailure: If an operator is not a builtin one.
@@ -34,6 +42,11 @@ def convert(module: tf.Module, signatures: Sequence[str]) -> bytes:
             directory, signature_keys=list(functions)
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter.experimental_enable_resource_variables = True
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
         try:
             content = converter.convert()
         # The converter's own error class is not public; it is a plain Exception.

@@ -148,15 +148,13 @@ class TrainingModule(InferenceModule):
         return {"loss": loss}
 
     def _evaluate(self, sentences: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits, targets = padded.forward(self._weights, sentences, mask)
-        suggested = tf.math.top_k(logits[:, len(SPECIAL) :], SUGGESTIONS).indices + len(SPECIAL)
-        hits = tf.cast(tf.equal(suggested, targets[:, tf.newaxis]), tf.int32)
+        said = padded.forward(self._weights, sentences, mask)
+        words = tf.cast(said.counts & tf.not_equal(said.targets, END), tf.int32)
+        hits = tf.equal(_best(said.logits), said.targets[:, tf.newaxis])
+        hits = words[:, tf.newaxis] * tf.cast(hits, tf.int32)
         return {
-            "loss": tf.math.divide_no_nan(
-                tf.reduce_sum(padded.cross_entropy(logits, targets)),
-                tf.cast(tf.shape(targets)[0], tf.float32),
-            ),
-            "words": tf.reduce_sum(tf.cast(tf.not_equal(targets, END), tf.int32)),
+            "loss": said.loss,
+            "words": tf.reduce_sum(words),
             "top1_hits": tf.reduce_sum(hits[:, 0]),
             "top3_hits": tf.reduce_sum(hits),
         }
@@ -193,12 +191,17 @@ def _signature(
 
 
 def _suggest(logits: tf.Tensor, log_probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Picks the likeliest words, never special tokens, of `[1, V]`.
-
-    Picked by the logits, as evaluation does: the softmax may round two of them to one number.
-    """
-    words = tf.math.top_k(logits[:, len(SPECIAL) :], SUGGESTIONS).indices + len(SPECIAL)
+    """Returns the likeliest words of `[1, V]` and their probabilities."""
+    words = _best(logits)
     return {
         "suggestions": words,
         "probabilities": tf.exp(tf.gather(log_probabilities[0], words)),
     }
+
+
+def _best(logits: tf.Tensor) -> tf.Tensor:
+    """Returns the likeliest words, never special tokens: int32 `[N, 3]` of `[N, V]`.
+
+    By the logits, as evaluation picks them: the softmax may round two of them to one number.
+    """
+    return tf.math.top_k(logits[:, len(SPECIAL) :], SUGGESTIONS).indices + len(SPECIAL)
