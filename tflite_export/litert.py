@@ -20,7 +20,7 @@ from tflite_export.quiet import quiet_stderr
 
 
 class LiteModel:
-    """An open `.tflite` file with the signature `step` (see `tflite_export.signatures`).
+    """An open `.tflite` file with the signatures `step` and `score` (`tflite_export.signatures`).
 
     Attributes:
       vocabulary: Entries of the vocabulary it was trained with, V.
@@ -45,10 +45,10 @@ class LiteModel:
             name: self._interpreter.get_signature_runner(name)
             for name in self._interpreter.get_signature_list()
         }
-        self._check_step()
-        step = self._runners["step"]
-        self.vocabulary = int(step.get_output_details()["log_probabilities"]["shape"][1])
-        inputs = step.get_input_details()
+        self._check_signatures()
+        scored = self._runners["score"].get_output_details()
+        self.vocabulary = int(scored["log_probabilities"]["shape"][1])
+        inputs = self._runners["step"].get_input_details()
         self._start = {
             name: np.zeros(inputs[name]["shape"], np.float32) for name in ("output", "cell")
         }
@@ -117,40 +117,46 @@ class LiteModel:
         for row, length in zip(rows, np.count_nonzero(real, axis=1), strict=True):
             state = self._start
             for t in range(length):
-                after = self.run("step", word=row[t : t + 1], **state)
+                after = self.run("score", word=row[t : t + 1], **state)
                 state = {name: after[name] for name in self._start}
                 said[place] = after["log_probabilities"][0]
                 place += 1
         return said
 
-    def _check_step(self) -> None:
-        if "step" not in self._runners:
-            names = ", ".join(sorted(self._runners)) or "none"
-            raise UserError(
-                f"{self._path}: not a fedkeyboard model: it has no signature step (has: {names})"
-            )
-        found = self.signatures()["step"]
+    def _check_signatures(self) -> None:
+        for name in ("step", "score"):
+            if name not in self._runners:
+                names = ", ".join(sorted(self._runners)) or "none"
+                raise UserError(
+                    f"{self._path}: not a fedkeyboard model: it has no signature {name} (has: "
+                    f"{names}); export it again"
+                )
+        found = {name: self.signatures()[name] for name in ("step", "score")}
         try:
-            embedding = found["inputs"]["output"]["shape"][1]
-            units = found["inputs"]["cell"]["shape"][1]
-            vocabulary = found["outputs"]["log_probabilities"]["shape"][1]
+            embedding = found["step"]["inputs"]["output"]["shape"][1]
+            units = found["step"]["inputs"]["cell"]["shape"][1]
+            vocabulary = found["score"]["outputs"]["log_probabilities"]["shape"][1]
         except (KeyError, IndexError):
             embedding = units = vocabulary = 0
         state = {"output": _float32(1, embedding), "cell": _float32(1, units)}
+        inputs = {"word": {"shape": [1], "type": "int32"}, **state}
+        suggested = {
+            "suggestions": {"shape": [1, SUGGESTIONS], "type": "int32"},
+            "probabilities": _float32(1, SUGGESTIONS),
+        }
         expected = {
-            "inputs": {"word": {"shape": [1], "type": "int32"}, **state},
-            "outputs": {
-                "suggestions": {"shape": [1, SUGGESTIONS], "type": "int32"},
-                "probabilities": _float32(1, SUGGESTIONS),
-                "log_probabilities": _float32(1, vocabulary),
-                **state,
+            "step": {"inputs": inputs, "outputs": {**suggested, **state}},
+            "score": {
+                "inputs": inputs,
+                "outputs": {"log_probabilities": _float32(1, vocabulary), **state},
             },
         }
-        if found != expected:
-            raise UserError(
-                f"{self._path}: not a fedkeyboard model: the inputs and outputs of its signature "
-                "step are others"
-            )
+        for name in expected:
+            if found[name] != expected[name]:
+                raise UserError(
+                    f"{self._path}: not a fedkeyboard model: the inputs and outputs of its "
+                    f"signature {name} are others"
+                )
 
     def _check_ids(self, ids: Sequence[int] | np.ndarray) -> None:
         if len(ids) and not 0 <= min(ids) <= max(ids) < self.vocabulary:

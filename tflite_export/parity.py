@@ -1,7 +1,7 @@
 """Proof that an exported file computes what was trained.
 
-LiteRT's answers are held against `fedkeyboard.model` in TensorFlow: `step` against the packed
-forward pass, which training and evaluation use, and `predict` against `step`.
+LiteRT's answers are held against the packed forward pass of `fedkeyboard.model` in TensorFlow,
+which training and evaluation use.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,33 +43,41 @@ def check(
         trained = tf.nn.log_softmax(model.forward(weights, batches.pack(row))).numpy()
         after = model.State(*(state.numpy() for state in model.initial_state(weights, 1)))
         for word, expected in zip(words, trained, strict=True):
-            result = exported.run("step", word=np.array([word], np.int32), **after._asdict())
+            before = {"word": np.array([word], np.int32), **after._asdict()}
+            result = exported.run("step", **before)
+            _compare_suggestions("step", expected, result)
+            scored = exported.run("score", **before)
+            differences = {
+                "log-probabilities": scored["log_probabilities"][0] - expected,
+                **{name: scored[name] - result[name] for name in model.State._fields},
+            }
+            _compare("score", expected, differences)
             after = model.State(result["output"], result["cell"])
-            _compare("step", expected, result["log_probabilities"][0], result)
         if len(words) <= sizes.length:
             padded = np.full((1, sizes.length), PAD, np.int32)
             padded[0, : len(words)] = words
-            _compare("predict", trained[-1], trained[-1], exported.run("predict", words=padded))
+            _compare_suggestions("predict", trained[-1], exported.run("predict", words=padded))
 
 
-def _compare(
-    signature: str,
-    expected: np.ndarray,
-    log_probabilities: np.ndarray,
-    result: dict[str, np.ndarray],
+def _compare_suggestions(
+    signature: str, expected: np.ndarray, result: dict[str, np.ndarray]
 ) -> None:
-    """Compares one answer with the expected log-probabilities `[V]`."""
+    """Compares what is suggested with the expected log-probabilities `[V]`."""
     suggested = result["suggestions"][0]
-    allowed = TOLERANCE * max(1.0, float(np.max(np.abs(expected))))
+    if np.any(suggested < len(SPECIAL)) or len(set(suggested)) < len(suggested):
+        raise RunFailure(f"the converted {signature} suggests {suggested.tolist()}")
     best = np.sort(expected[len(SPECIAL) :])[::-1][: len(suggested)]
     # By their probabilities and not by name: words that are equally likely may change places.
     differences = {
-        "log-probabilities": log_probabilities - expected,
         "suggestions' log-probabilities": expected[suggested] - best,
         "suggestions' probabilities": result["probabilities"][0] - np.exp(best),
     }
-    if np.any(suggested < len(SPECIAL)) or len(set(suggested)) < len(suggested):
-        raise RunFailure(f"the converted {signature} suggests {suggested.tolist()}")
+    _compare(signature, expected, differences)
+
+
+def _compare(signature: str, expected: np.ndarray, differences: dict[str, np.ndarray]) -> None:
+    """Checks differences from what is made of the expected log-probabilities `[V]`."""
+    allowed = TOLERANCE * max(1.0, float(np.max(np.abs(expected))))
     for what, difference in differences.items():
         worst = np.max(np.abs(difference))
         # Not "worst > allowed", which NaN would pass.

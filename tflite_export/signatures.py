@@ -5,12 +5,14 @@ They are `fedkeyboard.model`'s own functions (Gboard's CIFG-LSTM, Hard et al. 20
 
     step      word int32 [1], output float32 [1, D], cell float32 [1, H]
            -> suggestions int32 [1, 3], probabilities float32 [1, 3],
-              log_probabilities float32 [1, V], output float32 [1, D], cell float32 [1, H]
+              output float32 [1, D], cell float32 [1, H]
     predict   words int32 [1, T], begin token first, padding last
            -> suggestions int32 [1, 3], probabilities float32 [1, 3]
+    score     word, output, cell -> log_probabilities float32 [1, V], output, cell
 
 `step` is for a keyboard that keeps the state while its user types; a sentence starts with a state
 of zeros and the begin token. `predict` is the same for one that keeps nothing; it sees T - 1 words.
+`score` is `step` for evaluation, or an app that mixes the model with another.
 
 The file that learns also has, for any number B of sentences at a time,
 
@@ -37,7 +39,7 @@ from fedkeyboard import model, padded
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.tokenizer import END, PAD, SPECIAL
 
-INFERENCE_SIGNATURES = ("step", "predict")
+INFERENCE_SIGNATURES = ("step", "predict", "score")
 TRAINING_SIGNATURES = (
     *INFERENCE_SIGNATURES,
     "train",
@@ -56,12 +58,13 @@ class InferenceModule(tf.Module):
         super().__init__()
         # Constants: variables would make the same file, after an initialisation and a freezing.
         self._initial = model.Weights(*map(tf.constant, weights))
-        self.step = _signature(
-            self._step,
-            word=tf.TensorSpec([1], tf.int32),
-            output=tf.TensorSpec([1, sizes.embedding], tf.float32),
-            cell=tf.TensorSpec([1, sizes.units], tf.float32),
-        )
+        before = {
+            "word": tf.TensorSpec([1], tf.int32),
+            "output": tf.TensorSpec([1, sizes.embedding], tf.float32),
+            "cell": tf.TensorSpec([1, sizes.units], tf.float32),
+        }
+        self.step = _signature(self._step, **before)
+        self.score = _signature(self._score, **before)
         self.predict = _signature(self._predict, words=tf.TensorSpec([1, sizes.length], tf.int32))
 
     @property
@@ -70,13 +73,11 @@ class InferenceModule(tf.Module):
 
     def _step(self, word: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> dict[str, tf.Tensor]:
         logits, state = model.step(self._weights, word, model.State(output, cell))
-        log_probabilities = tf.nn.log_softmax(logits)
-        return {
-            **_suggest(logits, log_probabilities),
-            "log_probabilities": log_probabilities,
-            "output": state.output,
-            "cell": state.cell,
-        }
+        return {**_suggest(logits), **state._asdict()}
+
+    def _score(self, word: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, state = model.step(self._weights, word, model.State(output, cell))
+        return {"log_probabilities": tf.nn.log_softmax(logits), **state._asdict()}
 
     def _predict(self, words: tf.Tensor) -> dict[str, tf.Tensor]:
         weights = self._weights
@@ -96,8 +97,7 @@ class InferenceModule(tf.Module):
         _, output, _ = tf.while_loop(
             lambda t, *_: t < real, read, (tf.constant(0), *model.initial_state(weights, 1))
         )
-        logits = model.logits(weights, output)
-        return _suggest(logits, tf.nn.log_softmax(logits))
+        return _suggest(model.logits(weights, output))
 
 
 class TrainingModule(InferenceModule):
@@ -190,13 +190,14 @@ def _signature(
     return tf.function(function, input_signature=specs, autograph=False)
 
 
-def _suggest(logits: tf.Tensor, log_probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns the likeliest words of `[1, V]` and their probabilities."""
+def _suggest(logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns the likeliest words of `[1, V]` and their probabilities among all entries."""
     words = _best(logits)
-    return {
-        "suggestions": words,
-        "probabilities": tf.exp(tf.gather(log_probabilities[0], words)),
-    }
+    # As the softmax forms them, without an array of all V.
+    largest = tf.reduce_max(logits)
+    total = tf.reduce_sum(tf.exp(logits - largest))
+    chosen = tf.gather(logits[0], words)
+    return {"suggestions": words, "probabilities": tf.exp(chosen - largest) / total}
 
 
 def _best(logits: tf.Tensor) -> tf.Tensor:

@@ -84,7 +84,7 @@ class Other(tf.Module):
         return {"y": x + 1.0}
 
     @tf.function(input_signature=[tf.TensorSpec([2], tf.float32, "x")], autograph=False)
-    def predict(self, x):
+    def score(self, x):
         return {"y": x + 1.0}
 
 
@@ -123,8 +123,9 @@ def test_files_of_something_else_are_refused(tmp_path, to_file, weights, sizes):
     assert_refused(text, "not a .tflite file")
     assert_refused(tmp_path / "missing.tflite", "no such file")
     assert_refused(tmp_path, "no such file")
-    assert_refused(to_file(Other(), ["predict"]), r"no signature step \(has: predict\)")
-    assert_refused(to_file(Other(), ["step"]), "signature step are others")
+    assert_refused(to_file(Other(), ["score"]), r"no signature step \(has: score\)")
+    assert_refused(to_file(Other(), ["step"]), r"no signature score \(has: step\)")
+    assert_refused(to_file(Other(), ["step", "score"]), "signature step are others")
     assert_refused(to_file(Wider(weights, sizes)), "signature step are others")
 
 

@@ -72,16 +72,14 @@ def test_the_signatures_are_those_of_the_file(export, tmp_path):
 
     suggestions = {"suggestions": tensor("int32", 1, 3), "probabilities": tensor("float32", 1, 3)}
     state = {"output": tensor("float32", 1, 8), "cell": tensor("float32", 1, 12)}
+    before = {"word": tensor("int32", 1), **state}
     assert export(tmp_path / "export")["signatures"] == {
         "model_infer.tflite": {
             "predict": {"inputs": {"words": tensor("int32", 1, 6)}, "outputs": suggestions},
-            "step": {
-                "inputs": {"word": tensor("int32", 1), **state},
-                "outputs": {
-                    **suggestions,
-                    **state,
-                    "log_probabilities": tensor("float32", 1, 50),
-                },
+            "step": {"inputs": before, "outputs": {**suggestions, **state}},
+            "score": {
+                "inputs": before,
+                "outputs": {"log_probabilities": tensor("float32", 1, 50), **state},
             },
         }
     }

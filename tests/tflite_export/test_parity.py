@@ -26,7 +26,7 @@ def test_a_slight_change_of_any_weight_is_seen(exported, weights, sizes, field):
     changed[field] = changed[field].copy()
     # Not the same everywhere: a constant added to the output bias would change nothing.
     changed[field][::2] += 1e-3
-    with pytest.raises(RunFailure, match="converted step disagrees"):
+    with pytest.raises(RunFailure, match=r"converted \w+ disagrees"):
         parity.check(exported, type(weights)(*changed), sizes, SENTENCES)
 
 
@@ -47,8 +47,14 @@ class Wrong(signatures.InferenceModule):
             result["suggestions"] = tf.gather(result["suggestions"], [0, 0, 1], axis=1)
         elif self.fault == "probabilities":
             result["probabilities"] = result["probabilities"] * 1.01
-        elif self.fault == "nan":
+        return result
+
+    def _score(self, word, output, cell):
+        result = super()._score(word, output, cell)
+        if self.fault == "nan":
             result["log_probabilities"] = result["log_probabilities"] * float("nan")
+        elif self.fault == "cell":
+            result["cell"] = result["cell"] * 1.01
         return result
 
     def _predict(self, words):
@@ -64,7 +70,8 @@ class Wrong(signatures.InferenceModule):
         ("special", "step suggests"),
         ("twice", "step suggests"),
         ("probabilities", "step disagrees .* in suggestions' prob"),
-        ("nan", "step disagrees .* in log-prob.* nan"),
+        ("nan", "score disagrees .* in log-prob.* nan"),
+        ("cell", "score disagrees .* in cell"),
         ("padding", "predict disagrees"),
     ],
 )

@@ -24,7 +24,8 @@ def by_steps(exported, sizes, words):
     }
     results = []
     for word in words:
-        results.append(exported.run("step", word=np.array([word], np.int32), **state))
+        before = {"word": np.array([word], np.int32), **state}
+        results.append({**exported.run("score", **before), **exported.run("step", **before)})
         state = {name: results[-1][name] for name in state}
     return results
 
