@@ -22,10 +22,10 @@ from rich.console import Console
 
 from benchmarks import results
 from data.population import Population
-from fedkeyboard import files, metrics, model
+from fedkeyboard import files, metrics, model, personalization
 from fedkeyboard.central_training import CentralTraining
 from fedkeyboard.local_training import LocalTraining
-from simulation import centralized, personalization, runs
+from simulation import centralized, runs
 from simulation.task import Task
 
 CENTRAL = [

@@ -263,7 +263,8 @@ def simulate(
         progress.say(_ERR, "not exported: the phone package has no sub-words yet")
         package = None
     else:
-        package = _export(run, run.path / "export")
+        package = run.path / "export"
+        _export(run, package, population)
     if as_json:
         exported = None if package is None else str(package)
         _print_json({"run": str(run.path), "export": exported, **run.metrics()})
@@ -349,19 +350,59 @@ def export(
     out: Annotated[
         pathlib.Path | None, typer.Option(help="The package's directory; default, RUN/export.")
     ] = None,
+    precision: Annotated[
+        Literal["int8", "float16", "float32"],
+        typer.Option(help="Of the weights in model_infer.tflite."),
+    ] = "int8",
+    train_storage: Annotated[
+        Literal["int8", "float32"],
+        typer.Option(help="Of the weights in model_train.tflite, which computes in float32."),
+    ] = "int8",
+    split: Split = "test",
+    sentences: Annotated[
+        int, typer.Option(min=1, help="Of each user, to measure the precisions on.")
+    ] = 25,
+    moved_to: MovedPopulation = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the phone package: the .tflite, its vocabulary, golden examples and manifest."""
+    """Write the phone package, measure what its precision costs, and verify it."""
     from simulation import runs
 
     opened = runs.open_run(run)
-    package = _export(opened, out or opened.path / "export")
+    package = out or opened.path / "export"
+    report = _export(opened, package, moved_to, split, sentences, precision, train_storage)
     if as_json:
         _print_json(json.loads((package / "manifest.json").read_text(encoding="utf-8")))
     else:
-        _print_table(
-            [(file.name, f"{file.stat().st_size:,} bytes") for file in sorted(package.iterdir())]
-        )
+        _print_verified(report)
+
+
+@app.command()
+def verify(
+    package: Annotated[
+        pathlib.Path, typer.Argument(metavar="DIR", help="A phone package, or a run that has one.")
+    ],
+    run: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="The run it was exported from; default, the one it lies in, if it does."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a phone package as a stranger would, and time it."""
+    from simulation import runs
+    from tflite_export import verify as verifying
+
+    package, run = runs.package(package, run)
+    weights = None if run is None else runs.open_run(run).weights()[0]
+    report = verifying.verify(package, weights)
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        _print_verified(report)
+        if weights is None:
+            _ERR.print("not held against a run's weights: give --run", soft_wrap=True)
+    if not report.passed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -490,19 +531,34 @@ def suggest(
         _print_suggestions(text, suggestions)
 
 
-def _export(run: Any, out: pathlib.Path) -> pathlib.Path:
+def _export(
+    run: Any,
+    out: pathlib.Path,
+    moved_to: pathlib.Path | None,
+    split: str = "test",
+    sentences: int = 25,
+    precision: Any = "int8",
+    train_storage: Any = "int8",
+) -> Any:
+    from simulation import assessment
     from tflite_export import package
 
     weights, round_number = run.weights()
-    package.export(
-        out,
-        weights=weights,
-        sizes=run.sizes,
-        tokenizer=run.tokenizer,
-        training={"rounds": round_number, "settings": run.config.published()},
-        metrics=run.metrics(),
-    )
-    return out
+    with (
+        run.open_population(moved_to) as population,
+        assessment.users(run, population, split, "measuring the files on", _ERR) as texts,
+    ):
+        return package.export(
+            out,
+            weights=weights,
+            sizes=run.sizes,
+            tokenizer=run.tokenizer,
+            training={"rounds": round_number, "settings": run.config.published()},
+            metrics=run.metrics(),
+            unseen=package.Unseen(split, (text.words[:sentences] for text in texts)),
+            precision=precision,
+            storage_of_training=train_storage,
+        )
 
 
 def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:
@@ -537,6 +593,12 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
 
     header = (f"{metrics['users']:,} {metrics['split']} users", *report.HEADER)
     _print_table(report.rows(metrics), header)
+
+
+def _print_verified(report: Any) -> None:
+    _print_table(*report.check_table(), left=(0, 1, 2))
+    _OUT.print()
+    _print_table(*report.timing_table(), left=(0, 1))
 
 
 def _print_suggestions(text: str, suggestions: list[tuple[str, float]]) -> None:

@@ -58,7 +58,8 @@ class Tokenizer:
     """A vocabulary of words.
 
     Attributes:
-      model: The serialised SentencePiece model (`model_type="word"`).
+      model: The serialised SentencePiece model (`model_type="word"`); empty of a vocabulary that
+        was read as a phone reads it.
       vocabulary: Its entries in the order of their ids; the first four are `SPECIAL`.
     """
 
@@ -106,6 +107,22 @@ class Tokenizer:
         """Reads the tokenizer that `save` wrote."""
         path = pathlib.Path(directory) / MODEL_FILE
         return cls.from_model(read_model(path), name=str(path))
+
+    @classmethod
+    def load_vocabulary(cls, path: files.PathLike) -> "Tokenizer":
+        """Reads the `vocabulary.txt` that `save_vocabulary` wrote, as a phone does."""
+        try:
+            text = pathlib.Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 text") from error
+        vocabulary = tuple(text.removesuffix("\n").split("\n"))
+        if vocabulary[: len(SPECIAL)] != SPECIAL:
+            raise UserError(
+                f"{path}: not a vocabulary: its first lines are not {', '.join(SPECIAL)}"
+            )
+        return cls(b"", vocabulary)
 
     def save(self, directory: files.PathLike) -> None:
         """Writes `tokenizer.model` and `vocabulary.txt`."""

@@ -16,11 +16,12 @@ from fedkeyboard import (
     local_training,
     metrics,
     model,
+    personalization,
     subword_evaluation,
 )
 from fedkeyboard.subwords import SubwordTokenizer
 from fedkeyboard.tokenizer import Text
-from simulation import personalization, progress, runs
+from simulation import progress, runs
 from simulation.cohorts import Reader
 
 
@@ -88,7 +89,7 @@ def personalize(
     settings: local_training.LocalTraining,
     console: Console,
 ) -> dict[str, Any]:
-    """Fine-tunes a run's model on each user of a split (`simulation.personalization`)."""
+    """Fine-tunes a run's model on each user of a split (`fedkeyboard.personalization`)."""
     weights, _ = run.weights()
     with users(run, population, split, "personalizing", console) as texts:
         compared = personalization.personalize(weights, texts, settings, scorer(run))

@@ -5,7 +5,7 @@
     central       the run's model trained on all text in one place (`fedkeyboard.central_training`)
     local         the run's model, trained by each user alone, from scratch
     federated     the run's model
-    personalized  the run's model, trained on by each user (`simulation.personalization`)
+    personalized  the run's model, trained on by each user (`fedkeyboard.personalization`)
 
 `local` and `personalized` train on the first 80% of each user's sentences and are tested on the
 rest; the others are tested on all, of which the rest is counted apart.
@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedkeyboard import evaluation, kneser_ney, metrics, model
+from fedkeyboard import evaluation, kneser_ney, metrics, model, personalization
 from fedkeyboard.central_training import CentralTraining
 from fedkeyboard.local_training import LocalTraining
-from simulation import centralized, personalization
+from simulation import centralized
 from simulation.task import Task
 
 CENTRAL = CentralTraining(learning_rate=2e-3, batch_size=32, epochs=16, dropout=0.3)

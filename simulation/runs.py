@@ -34,6 +34,7 @@ from fedkeyboard.tokenizer import Tokenizer
 from simulation import config as configs
 
 RUNS = pathlib.Path("runs")
+PACKAGE = "export"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +138,23 @@ class Run:
         """Reads `metrics.json`; None before the final evaluation."""
         path = self.path / "metrics.json"
         return _read_json(path) if path.exists() else None
+
+
+def package(
+    path: files.PathLike, run: files.PathLike | None = None
+) -> tuple[pathlib.Path, pathlib.Path | None]:
+    """Returns the phone package that `path` means, itself or a run's, and the run that made it.
+
+    Args:
+      path: A phone package or a run directory.
+      run: The run, if it is known; else it is the one that the package lies in, if it does.
+    """
+    path = pathlib.Path(path)
+    if (path / "config.toml").exists():
+        path = path / PACKAGE
+    if run is None and (path.resolve().parent / "config.toml").exists():
+        run = path.resolve().parent
+    return path, None if run is None else pathlib.Path(run)
 
 
 def new_directory(name: str) -> pathlib.Path:

@@ -9,10 +9,10 @@ import numpy as np
 from rich.console import Console
 
 from data.population import Population
-from fedkeyboard import evaluation, keystrokes, metrics, model
+from fedkeyboard import evaluation, keystrokes, metrics, model, personalization
 from fedkeyboard.local_training import LocalTraining
 from fedkeyboard.tokenizer import Text, Tokenizer
-from simulation import assessment, personalization
+from simulation import assessment
 from simulation.runs import Run
 
 

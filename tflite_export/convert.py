@@ -8,15 +8,13 @@ https://ai.google.dev/edge/litert/models/ops_select
 import re
 import tempfile
 from collections.abc import Sequence
-from typing import Literal
 
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from fedkeyboard.errors import RunFailure
+from tflite_export.manifest import Precision
 from tflite_export.quiet import quiet_stderr
-
-Precision = Literal["float32", "float16", "int8"]
 
 
 def convert(

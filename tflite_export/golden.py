@@ -8,9 +8,19 @@ were written for this file; none is from a corpus, so that a package holds nobod
 import itertools
 from typing import Any
 
+import numpy as np
+
+from fedkeyboard.local_training import LocalTraining
 from fedkeyboard.tokenizer import Tokenizer
 from fedkeyboard.words import words
+from tflite_export.learner import Learner
 from tflite_export.litert import LiteModel
+
+FILE = "golden.json"
+# Processors round int8 products differently.
+PROBABILITY_TOLERANCE = 0.02
+LOSS_TOLERANCE = 1e-3
+_TRAINING = LocalTraining(learning_rate=0.1, batch_size=8, epochs=3, clipping_norm=1.0)
 
 _TEXTS = (
     "",
@@ -44,6 +54,16 @@ _TEXTS = (
     "zzyzxq zzyzxq",
     "i think zzyzxq is good",
 )
+_LEARNED = (
+    "see you at home",
+    "I don\u2019t know what you mean",
+    "ok",
+    "how are you today",
+    "zzyzxq is good",
+    "i think i am going to go home",
+    "what do you think about it",
+    "thank you very much",
+)
 _LONG = "i will tell you all about it when i see you at home on friday and then we can go out"
 
 
@@ -51,6 +71,62 @@ def texts(length: int) -> list[str]:
     """Returns the texts; the last has more words than a sentence of `length`."""
     long = itertools.islice(itertools.cycle(_LONG.split()), length + 5)
     return [*_TEXTS, " ".join(long)]
+
+
+def content(
+    exported: LiteModel, learner: Learner, tokenizer: Tokenizer, length: int
+) -> dict[str, Any]:
+    """Returns what `golden.json` holds.
+
+    Args:
+      exported: `model_infer.tflite`.
+      learner: `model_train.tflite`; it is left as the file is.
+      tokenizer: Their vocabulary.
+      length: T.
+
+    Returns:
+      `examples`: each `text` with its `words`, their `ids`, without the begin token, and what
+      `step` suggests after the begin token and all of them, `suggestions` (words) and
+      `probabilities`. A client is right if each probability is within `probability_tolerance`, and
+      the word is the same wherever it must be (`must_agree`).
+
+      `training`: what `train` does with `texts`, whose `rows` are int32 `[B, T + 1]`: with the mask
+      1 wherever there is a target, the loss of each of some calls in a row, within
+      `loss_tolerance`.
+    """
+    rows = training_rows(tokenizer, length)
+    learner.reset()
+    losses = learner.fit(rows, _TRAINING)
+    learner.reset()
+    return {
+        "probability_tolerance": PROBABILITY_TOLERANCE,
+        "examples": examples(exported, tokenizer, length),
+        "training": {
+            "texts": list(_LEARNED),
+            "rows": rows.tolist(),
+            "learning_rate": _TRAINING.learning_rate,
+            "clipping_norm": _TRAINING.clipping_norm,
+            "losses": losses,
+            "loss_tolerance": LOSS_TOLERANCE,
+        },
+    }
+
+
+def must_agree(probabilities: list[float]) -> list[bool]:
+    """Returns which suggestions must be the same words: those that stand apart.
+
+    From their neighbours, by more than twice the tolerance. Words nearly as likely as each other
+    may change places; the last may do so with one that is not shown.
+    """
+    apart = [
+        one - other > 2 * PROBABILITY_TOLERANCE for one, other in itertools.pairwise(probabilities)
+    ]
+    return [before and after for before, after in zip([True, *apart], [*apart, False], strict=True)]
+
+
+def training_rows(tokenizer: Tokenizer, length: int) -> np.ndarray:
+    """Returns the sentences of `training`: int32 `[8, T + 1]`."""
+    return tokenizer.rows(_LEARNED, length)
 
 
 def examples(exported: LiteModel, tokenizer: Tokenizer, length: int) -> list[dict[str, Any]]:

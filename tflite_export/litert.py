@@ -14,8 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import SUGGESTIONS
-from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, UNKNOWN
-from fedkeyboard.words import words
+from fedkeyboard.tokenizer import BEGIN, PAD, Tokenizer
 from tflite_export.quiet import quiet_stderr
 
 
@@ -24,6 +23,7 @@ class LiteModel:
 
     Attributes:
       vocabulary: Entries of the vocabulary it was trained with, V.
+      start: The state before the first word of a sentence, by the names of the inputs.
     """
 
     def __init__(self, path: files.PathLike):
@@ -49,13 +49,13 @@ class LiteModel:
         scored = self._runners["score"].get_output_details()
         self.vocabulary = int(scored["log_probabilities"]["shape"][1])
         inputs = self._runners["step"].get_input_details()
-        self._start = {
+        self.start = {
             name: np.zeros(inputs[name]["shape"], np.float32) for name in ("output", "cell")
         }
         try:
             # The first run allocates, and LiteRT then tells the terminal about its delegate.
             with quiet_stderr():
-                self.run("step", word=np.array([BEGIN], np.int32), **self._start)
+                self.run("step", word=np.array([BEGIN], np.int32), **self.start)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{path}: LiteRT cannot run its signature step: {reason}") from error
@@ -90,10 +90,10 @@ class LiteModel:
           UserError: If an id is not of this file's vocabulary.
         """
         self._check_ids(ids)
-        state = self._start
+        state = self.start
         for word in (BEGIN, *ids):
             after = self.run("step", word=np.array([word], np.int32), **state)
-            state = {name: after[name] for name in self._start}
+            state = {name: after[name] for name in self.start}
         return list(
             zip(after["suggestions"][0].tolist(), after["probabilities"][0].tolist(), strict=True)
         )
@@ -115,10 +115,10 @@ class LiteModel:
         said = np.empty((np.count_nonzero(real), self.vocabulary), np.float32)
         place = 0
         for row, length in zip(rows, np.count_nonzero(real, axis=1), strict=True):
-            state = self._start
+            state = self.start
             for t in range(length):
                 after = self.run("score", word=row[t : t + 1], **state)
-                state = {name: after[name] for name in self._start}
+                state = {name: after[name] for name in self.start}
                 said[place] = after["log_probabilities"][0]
                 place += 1
         return said
@@ -190,7 +190,7 @@ def open_of_vocabulary(path: files.PathLike, vocabulary: Sequence[str]) -> LiteM
     model = LiteModel(path)
     beside = pathlib.Path(path).with_name("vocabulary.txt")
     if model.vocabulary != len(vocabulary) or (
-        beside.exists() and _read_vocabulary(beside) != list(vocabulary)
+        beside.exists() and Tokenizer.load_vocabulary(beside).vocabulary != tuple(vocabulary)
     ):
         raise UserError(f"{path}: exported with another vocabulary; evaluate it with its own run")
     return model
@@ -210,33 +210,19 @@ def suggest_words(
       UserError: If either file is missing or unreadable, or they do not belong together.
     """
     model = LiteModel(path)
-    vocabulary = _read_vocabulary(vocabulary_path)
-    if len(vocabulary) != model.vocabulary:
+    tokenizer = Tokenizer.load_vocabulary(vocabulary_path)
+    if len(tokenizer) != model.vocabulary:
         raise UserError(
-            f"{vocabulary_path}: has {len(vocabulary)} lines, but {path} has a vocabulary of "
+            f"{vocabulary_path}: has {len(tokenizer)} lines, but {path} has a vocabulary of "
             f"{model.vocabulary} entries; take both from one package"
         )
-    ids = {word: i for i, word in enumerate(vocabulary)}
-    suggested = model.suggest([ids.get(word, UNKNOWN) for word in words(text)])
-    return [(vocabulary[i], probability) for i, probability in suggested]
-
-
-def _read_vocabulary(path: files.PathLike) -> list[str]:
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text") from error
-    vocabulary = text.removesuffix("\n").split("\n")
-    if tuple(vocabulary[: len(SPECIAL)]) != SPECIAL:
-        raise UserError(f"{path}: not a vocabulary: its first lines are not {', '.join(SPECIAL)}")
-    return vocabulary
+    suggested = model.suggest(tokenizer.encode(text))
+    return [(tokenizer.vocabulary[i], probability) for i, probability in suggested]
 
 
 def _described(details: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: {"shape": detail["shape"].tolist(), "type": np.dtype(detail["dtype"]).name}
+        name: {"shape": detail["shape_signature"].tolist(), "type": np.dtype(detail["dtype"]).name}
         for name, detail in sorted(details.items())
     }
 

@@ -1,11 +1,12 @@
 """The phone package: a directory with all that a client needs, and its manifest.
 
-    model_infer.tflite  the model (`tflite_export.signatures`), float32
+    model_infer.tflite  the model that suggests (`tflite_export.signatures`)
+    model_train.tflite  the model that also learns
     vocabulary.txt      a word a line; the line's number, from 0, is the id
     golden.json         examples that every client must reproduce (`tflite_export.golden`)
-    manifest.json       format, versions, sizes, hashes, signatures, training record, metrics
+    manifest.json       format, versions, hashes, signatures, training record, what it is worth
 
-A package is whole or not there, and its file has been held against the trained weights.
+A package is whole or not there, and has been verified (`tflite_export.verify`).
 """
 
 import contextlib
@@ -17,8 +18,8 @@ import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -29,17 +30,44 @@ from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.subwords import SubwordTokenizer
 from fedkeyboard.tokenizer import SPECIAL, VOCABULARY_FILE, Tokenizer
-from tflite_export import convert, golden, parity, signatures
+from tflite_export import (
+    accuracy,
+    convert,
+    golden,
+    manifest,
+    parity,
+    signatures,
+    storage,
+    verify,
+)
+from tflite_export.learner import Learner, weights_sha256
 from tflite_export.litert import LiteModel
-
-INFERENCE_FILE = "model_infer.tflite"
-GOLDEN_FILE = "golden.json"
-MANIFEST_FILE = "manifest.json"
+from tflite_export.manifest import Manifest, Precision
+from tflite_export.verify import INFERENCE_FILE, TRAINING_FILE
 
 NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kind = "word"'
 
-FORMAT_NAME = "fedkeyboard-phone-package"
-FORMAT_VERSION = 1
+# How the weights of the file that learns can be stored.
+Storage = Literal["float32", "int8"]
+
+_PRIVACY = (
+    "Learned in a simulation of federated averaging: each phone's text stayed with it, and the "
+    "server had the average of what the phones of a cohort learned. {minimum_users} users at least "
+    "wrote each word of the vocabulary. There is no differential privacy: the weights may hold "
+    "what one person wrote."
+)
+
+
+class Unseen(NamedTuple):
+    """Text that the model has not seen, to measure on what fewer bits cost.
+
+    Attributes:
+      split: Whose it is.
+      users: Each user's int32 `[n, T + 1]` sentences.
+    """
+
+    split: str
+    users: Iterable[np.ndarray]
 
 
 def export(
@@ -49,8 +77,11 @@ def export(
     sizes: model.Sizes,
     tokenizer: Tokenizer,
     training: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-) -> dict[str, Any]:
+    metrics: Mapping[str, Any] | None,
+    unseen: Unseen | None = None,
+    precision: Precision = "int8",
+    storage_of_training: Storage = "int8",
+) -> verify.Report:
     """Writes a phone package, in place of an older one if there is one.
 
     Args:
@@ -60,82 +91,136 @@ def export(
       tokenizer: Of `sizes.vocabulary` entries.
       training: How the weights were made, for the manifest; as JSON.
       metrics: The final evaluation, for the manifest; as JSON.
+      unseen: What accuracy is measured on; without it the manifest has none.
+      precision: Of the file that suggests.
+      storage_of_training: Of the file that learns, which computes in float32.
 
     Returns:
-      The manifest.
+      What verification found.
 
     Raises:
       UserError: If `output_dir` is something else than a package, or the arguments do not fit
         together. It is then as it was.
-      RunFailure: If the model cannot be converted, the file disagrees with the weights, or the
-        disk fails. `output_dir` is then as it was.
+      RunFailure: If the model cannot be converted, a file disagrees with the weights, or the disk
+        fails. `output_dir` is then as it was.
     """
     target = pathlib.Path(output_dir).resolve()
     _check_replaceable(target)
     _check_model(weights, sizes, tokenizer)
-    content = convert.convert(
-        signatures.InferenceModule(weights, sizes), signatures.INFERENCE_SIGNATURES
-    )
+    # float32 also for the proof that the conversion is right.
+    wanted = Precision.__args__ if unseen is not None else {precision, "float32"}
+    inference = {
+        each: inference_file(weights, sizes, each) for each in Precision.__args__ if each in wanted
+    }
+    learning = training_file(weights, sizes, storage_of_training)
     try:
         with _replacing_directory(target) as directory:
-            files.write_bytes(directory / INFERENCE_FILE, content)
-            exported = LiteModel(directory / INFERENCE_FILE)
-            sentences = [tokenizer.encode(text) for text in golden.texts(sizes.length)]
-            parity.check(exported, weights, sizes, sentences)
+            files.write_bytes(directory / INFERENCE_FILE, inference[precision])
+            files.write_bytes(directory / TRAINING_FILE, learning)
             tokenizer.save_vocabulary(directory / VOCABULARY_FILE)
-            examples = golden.examples(exported, tokenizer, sizes.length)
-            _write_json(directory / GOLDEN_FILE, {"examples": examples})
-            manifest = {
-                "format": {"name": FORMAT_NAME, "version": FORMAT_VERSION},
-                "fedkeyboard": fedkeyboard.__version__,
-                "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                "model": {
+            exported = LiteModel(directory / INFERENCE_FILE)
+            learner = Learner(directory / TRAINING_FILE)
+            opened = learner.weights()
+            examples = golden.content(exported, learner, tokenizer, sizes.length)
+            _write_json(directory / golden.FILE, examples)
+            _check_conversion(inference["float32"], weights, sizes, tokenizer)
+            stored = {
+                INFERENCE_FILE: precision,
+                TRAINING_FILE: storage_of_training,
+                VOCABULARY_FILE: None,
+                golden.FILE: None,
+            }
+            content = Manifest(
+                format=manifest.Format(name=manifest.FORMAT_NAME, version=manifest.FORMAT_VERSION),
+                fedkeyboard=fedkeyboard.__version__,
+                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                model=manifest.Model(
                     **dataclasses.asdict(sizes),
-                    "weights": sum(weight.size for weight in weights),
+                    weights=sum(weight.size for weight in weights),
+                    weights_sha256=weights_sha256(opened),
+                ),
+                files={name: _described(directory / name, of) for name, of in stored.items()},
+                signatures={
+                    INFERENCE_FILE: exported.signatures(),
+                    TRAINING_FILE: learner.signatures(),
                 },
-                "files": {
-                    name: _described(directory / name)
-                    for name in (INFERENCE_FILE, VOCABULARY_FILE, GOLDEN_FILE)
-                },
-                "signatures": {INFERENCE_FILE: exported.signatures()},
-                "runtimes": {
+                runtimes={
                     "tensorflow": tf.__version__,
                     "ai-edge-litert": importlib.metadata.version("ai-edge-litert"),
                 },
-                "training": training,
-                "metrics": metrics,
-            }
-            _write_json(directory / MANIFEST_FILE, manifest)
+                training=dict(training),
+                metrics=None if metrics is None else dict(metrics),
+                accuracy=None
+                if unseen is None
+                else _accuracy(unseen, inference, opened, sizes, storage_of_training),
+                privacy=manifest.Privacy(statement=_privacy(training)),
+            )
+            _write_json(directory / manifest.FILE, content.model_dump())
+            report = verify.verify(directory, weights)
+            for check in report.checks:
+                if not check.passed:
+                    raise RunFailure(f"{output_dir}: not written: {check.name}: {check.seen}")
     except OSError as error:
         raise RunFailure(f"{output_dir}: could not be written: {error.strerror}") from error
-    return manifest
+    return report
 
 
-def load_manifest(directory: files.PathLike) -> dict[str, Any]:
-    """Reads the manifest of a phone package.
-
-    Raises:
-      UserError: If there is none, or one of a format that this version does not know.
-    """
-    manifest = _read_manifest(pathlib.Path(directory))
-    if manifest is None:
-        raise UserError(f"{directory}: not a phone package; write one with `fedkeyboard export`")
-    version = manifest["format"].get("version")
-    if version != FORMAT_VERSION:
-        raise UserError(
-            f"{directory}: a phone package of format {version}; fedkeyboard "
-            f"{fedkeyboard.__version__} reads format {FORMAT_VERSION}, so export it again"
-        )
-    return manifest
+def inference_file(weights: model.Weights, sizes: model.Sizes, precision: Precision) -> bytes:
+    """Returns the bytes of a `model_infer.tflite`."""
+    module = signatures.InferenceModule(weights, sizes)
+    content = convert.convert(module, signatures.INFERENCE_SIGNATURES, precision)
+    return storage.store_float16_vectors(content) if precision == "int8" else content
 
 
-def _read_manifest(directory: pathlib.Path) -> dict[str, Any] | None:
-    """Returns a package's manifest, of any version; None if `directory` is no package."""
-    try:
-        manifest = json.loads((directory / MANIFEST_FILE).read_bytes())
-        return manifest if manifest["format"]["name"] == FORMAT_NAME else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def training_file(weights: model.Weights, sizes: model.Sizes, stored: Storage) -> bytes:
+    """Returns the bytes of a `model_train.tflite`."""
+    module = signatures.TrainingModule(weights, sizes)
+    content = convert.convert(module, signatures.TRAINING_SIGNATURES)
+    return storage.store_int8(content) if stored == "int8" else content
+
+
+def _check_conversion(
+    content: bytes, weights: model.Weights, sizes: model.Sizes, tokenizer: Tokenizer
+) -> None:
+    sentences = [tokenizer.encode(text) for text in golden.texts(sizes.length)]
+    with _opened({"float32": content}) as exported:
+        parity.check(exported["float32"], weights, sizes, sentences)
+
+
+def _accuracy(
+    unseen: Unseen,
+    inference: Mapping[Precision, bytes],
+    opened: model.Weights,
+    sizes: model.Sizes,
+    storage_of_training: Storage,
+) -> manifest.Accuracy:
+    # The file that learns computes as this one does (`verify`), which is quicker.
+    learning = inference_file(opened, sizes, "float32")
+    with _opened({**inference, "learning": learning}) as exported:
+        users, hits = accuracy.measure(exported, unseen.users)
+    of_learning = hits.pop("learning")
+    return manifest.Accuracy(
+        split=unseen.split,
+        users=users,
+        words=of_learning.words,
+        inference={each: manifest.Recall(**of.recall()) for each, of in hits.items()},
+        training={storage_of_training: manifest.Recall(**of_learning.recall())},
+    )
+
+
+@contextlib.contextmanager
+def _opened(contents: Mapping[str, bytes]) -> Iterator[dict[str, LiteModel]]:
+    """Opens files that are not part of a package."""
+    with tempfile.TemporaryDirectory() as directory:
+        paths = {name: pathlib.Path(directory, f"{name}.tflite") for name in contents}
+        for name, path in paths.items():
+            path.write_bytes(contents[name])
+        yield {name: LiteModel(path) for name, path in paths.items()}
+
+
+def _privacy(training: Mapping[str, Any]) -> str:
+    tokenizer = training.get("settings", {}).get("tokenizer", {})
+    return _PRIVACY.format(minimum_users=tokenizer.get("minimum_users", 1))
 
 
 def _check_replaceable(target: pathlib.Path) -> None:
@@ -143,7 +228,7 @@ def _check_replaceable(target: pathlib.Path) -> None:
         return
     if not target.is_dir():
         raise UserError(f"{target}: is a file; name a directory for the phone package")
-    if any(target.iterdir()) and _read_manifest(target) is None:
+    if any(target.iterdir()) and not manifest.is_package(target):
         raise UserError(
             f"{target}: holds files that are not a phone package; name another directory"
         )
@@ -210,6 +295,8 @@ def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     files.write_text(path, text + "\n")
 
 
-def _described(path: pathlib.Path) -> dict[str, Any]:
+def _described(path: pathlib.Path, precision: Precision | None) -> manifest.File:
     content = path.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return manifest.File(
+        bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), precision=precision
+    )

@@ -59,6 +59,28 @@ def check(
             _compare_suggestions("predict", trained[-1], exported.run("predict", words=padded))
 
 
+def furthest_suggestion(
+    exported: LiteModel, weights: model.Weights, sentences: Iterable[Sequence[int]]
+) -> float:
+    """Returns how far a suggestion's probability is from the weights', at most, after sentences.
+
+    For files that round what they compute: a suggested word may be another than the weights'.
+    """
+    weights = model.Weights(*map(tf.constant, weights))
+    worst = 0.0
+    for ids in sentences:
+        row = tf.constant([[BEGIN, *ids, END]], tf.int32)
+        trained = tf.nn.softmax(model.forward(weights, batches.pack(row))[len(ids)]).numpy()
+        for word, probability in exported.suggest(ids):
+            worst = max(worst, abs(probability - float(trained[word])))
+    return worst
+
+
+def rounded_to_float16(weights: model.Weights) -> model.Weights:
+    """Returns the weights that a float16 file opens with."""
+    return model.Weights(*(w.astype(np.float16).astype(np.float32) for w in weights))
+
+
 def _compare_suggestions(
     signature: str, expected: np.ndarray, result: dict[str, np.ndarray]
 ) -> None:

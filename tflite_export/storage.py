@@ -36,6 +36,15 @@ def quantized(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(matrix / scales[:, np.newaxis]).astype(np.int8), scales
 
 
+def largest_error(weight: np.ndarray) -> np.ndarray | float:
+    """Returns how far a weight may be from what `store_int8` makes of it, by row."""
+    if weight.ndim != 2 or weight.size <= _SMALLEST:
+        return 0.0
+    _, scales = quantized(weight)
+    # Half a step, and float32's own rounding of numbers of up to 127 steps.
+    return scales[:, np.newaxis] * np.float32(0.5 + 127 * 2**-22)
+
+
 def store_int8(content: bytes) -> bytes:
     """Returns `.tflite` bytes with int8 in the place of large matrices that are assigned."""
     file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from fedkeyboard import evaluation, keystrokes, local_training, metrics, model
+from fedkeyboard import evaluation, keystrokes, local_training, metrics, model, personalization
 from fedkeyboard.local_training import LocalTraining
+from fedkeyboard.personalization import Compared
 from fedkeyboard.tokenizer import Text
-from simulation import personalization
-from simulation.personalization import Compared
 
 SETTINGS = LocalTraining(3.0, batch_size=4, epochs=2, clipping_norm=1.0)
 LENGTH = 7

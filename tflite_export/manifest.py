@@ -1,0 +1,160 @@
+"""The manifest of a phone package: what is in it, where it comes from and what it is worth.
+
+`manifest.schema.json` says the same as a JSON Schema, for readers in other languages.
+"""
+
+import json
+import pathlib
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+import fedkeyboard
+from fedkeyboard import files
+from fedkeyboard.errors import UserError
+
+FILE = "manifest.json"
+FORMAT_NAME = "fedkeyboard-phone-package"
+# The first number changes when a client must change, the second when there is more to read.
+FORMAT_VERSION = "2.0"
+
+Precision = Literal["float32", "float16", "int8"]
+Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(pydantic.BaseModel):
+    # What a later minor version adds is no error.
+    model_config = pydantic.ConfigDict(extra="ignore", frozen=True)
+
+
+class Format(_Part):
+    """What kind of directory this is."""
+
+    name: Literal["fedkeyboard-phone-package"]
+    version: Annotated[str, pydantic.Field(pattern=r"^\d+\.\d+$")]
+
+
+class Model(_Part):
+    """The model's sizes (`fedkeyboard.model.Sizes`) and which weights it has."""
+
+    vocabulary: int
+    embedding: int
+    units: int
+    length: int
+    weights: int
+    """How many numbers."""
+    weights_sha256: Sha256
+    """Of the weights with which `model_train.tflite` opens: float32, little endian, in the order of
+    `fedkeyboard.model.Weights`. It names the model that personal weights and updates belong to."""
+
+
+class File(_Part):
+    """A file of the package."""
+
+    bytes: int
+    sha256: Sha256
+    precision: Precision | None = None
+    """Of the weights as they are stored; None of files without weights."""
+
+
+class Tensor(_Part):
+    """An input or output; -1 in its shape is any number."""
+
+    shape: list[int]
+    type: str
+
+
+class Signature(_Part):
+    """What a signature takes and returns, by name."""
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
+class Recall(_Part):
+    """What a file's suggestions are worth; fractions, None without words."""
+
+    top1_recall: float | None
+    top3_recall: float | None
+
+
+class Accuracy(_Part):
+    """What storing the weights in fewer bits costs, on users whose text the model has not seen."""
+
+    split: str
+    users: int
+    words: int
+    inference: dict[Precision, Recall]
+    """Of `model_infer.tflite` in each precision."""
+    training: dict[Precision, Recall]
+    """Of `model_train.tflite` before it learns, however it is stored."""
+
+
+class Privacy(_Part):
+    """How the weights came about, as far as it concerns the people whose text they learned from."""
+
+    statement: str
+
+
+class Manifest(_Part):
+    """A package's manifest."""
+
+    format: Format
+    fedkeyboard: str
+    """The version that wrote it."""
+    created: str
+    """ISO 8601, UTC."""
+    model: Model
+    files: dict[str, File]
+    signatures: dict[str, dict[str, Signature]]
+    """By file and name."""
+    runtimes: dict[str, str]
+    """The versions of what converted and checked the files."""
+    training: dict[str, Any]
+    """Rounds and settings."""
+    metrics: dict[str, Any] | None
+    """The final evaluation of the weights, in float32."""
+    accuracy: Accuracy | None
+    privacy: Privacy
+
+
+def schema() -> dict[str, Any]:
+    """Returns the JSON Schema of a manifest."""
+    return Manifest.model_json_schema()
+
+
+def is_package(directory: files.PathLike) -> bool:
+    """Whether a directory is a phone package, of any version."""
+    return _format(pathlib.Path(directory)) is not None
+
+
+def load(directory: files.PathLike) -> Manifest:
+    """Reads the manifest of a phone package.
+
+    Raises:
+      UserError: If there is none, one of another major version, or one that is damaged.
+    """
+    path = pathlib.Path(directory) / FILE
+    found = _format(path.parent)
+    if found is None:
+        raise UserError(f"{directory}: not a phone package; write one with `fedkeyboard export`")
+    version = str(found.get("version"))
+    if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        raise UserError(
+            f"{directory}: a phone package of format {version}; fedkeyboard "
+            f"{fedkeyboard.__version__} reads format {FORMAT_VERSION}, so export it again"
+        )
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: {where}: {first['msg']}; export the package again") from error
+
+
+def _format(directory: pathlib.Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((directory / FILE).read_bytes())["format"]
+        return found if found["name"] == FORMAT_NAME else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,340 @@
+"""Opens a phone package as a stranger would, and checks that it does what it says.
+
+files       sizes and hashes are the manifest's, and nothing else is there
+operators   LiteRT's builtin ones only
+signatures  are the manifest's
+golden      texts give the words, ids and suggestions of `golden.json`, training its losses
+weights     the files have the run's weights, as exactly as they are stored
+training    one step in LiteRT gives the weights that the simulation's client work gives
+"""
+
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fedkeyboard import files, local_training, model
+from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, VOCABULARY_FILE, Tokenizer
+from fedkeyboard.words import words
+from tflite_export import convert, golden, manifest, parity, storage
+from tflite_export.learner import Learner, weights_sha256
+from tflite_export.litert import LiteModel
+
+INFERENCE_FILE = "model_infer.tflite"
+TRAINING_FILE = "model_train.tflite"
+
+# Largest difference of a weight after one local step, LiteRT against TensorFlow.
+STEP_TOLERANCE = 1e-6
+# Of the probability of a suggestion, int8 against the weights. Seen on chat text: 0.02.
+_INT8_TOLERANCE = 0.1
+_TRAINED_SENTENCES = 8
+
+
+class Check(NamedTuple):
+    """Something that a package must fulfil, whether it does, and what was seen."""
+
+    name: str
+    passed: bool
+    seen: str
+
+
+class Timing(NamedTuple):
+    """How long something takes in LiteRT on one thread of this machine, in milliseconds."""
+
+    file: str
+    what: str
+    p50: float
+    p99: float
+
+
+class Report(NamedTuple):
+    """What `verify` found."""
+
+    checks: list[Check]
+    timings: list[Timing]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all checks passed."""
+        return all(check.passed for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the same in the types of JSON."""
+        return {
+            "passed": self.passed,
+            "checks": [check._asdict() for check in self.checks],
+            "timings": [timing._asdict() for timing in self.timings],
+        }
+
+    def check_table(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+        """Returns the checks as rows of a table, and its header."""
+        rows = [(name, "ok" if passed else "FAILED", seen) for name, passed, seen in self.checks]
+        return rows, ("", "", "seen")
+
+    def timing_table(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+        """Returns the timings as rows of a table, and its header."""
+        rows = [(file, what, f"{p50:.3f}", f"{p99:.3f}") for file, what, p50, p99 in self.timings]
+        return rows, ("one thread, x86", "", "p50 ms", "p99 ms")
+
+
+def verify(directory: files.PathLike, weights: model.Weights | None = None) -> Report:
+    """Verifies a package.
+
+    Args:
+      directory: The package.
+      weights: Of the run that it was exported from; without them what needs them is left out.
+
+    Raises:
+      UserError: If it is no package that this version reads.
+    """
+    package = _Package(pathlib.Path(directory))
+    checks = [_checked("files", package.check_files)]
+    # What has other contents than its manifest says is not opened.
+    if checks[0].passed:
+        checks += [
+            _checked("operators", package.check_operators),
+            _checked("signatures", package.check_signatures),
+            _checked("golden texts", package.check_texts),
+            _checked("golden suggestions", package.check_suggestions),
+            _checked("golden training", package.check_training),
+            _checked("weights' name", package.check_name),
+        ]
+        if weights is not None:
+            checks += [
+                _checked("weights, inference", lambda: package.check_inference(weights)),
+                _checked("weights, training", lambda: package.check_learner(weights)),
+            ]
+        checks.append(_checked("a local step", package.check_step))
+    report = Report(checks, [])
+    return report._replace(timings=package.timings()) if report.passed else report
+
+
+def _checked(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except UserError as error:
+        return Check(name, False, str(error))
+
+
+class _Package:
+    """A package that is being verified. Each check returns what it saw, or raises."""
+
+    def __init__(self, directory: pathlib.Path):
+        self._directory = directory
+        self._manifest = manifest.load(directory)
+        self._opened: dict[str, LiteModel] = {}
+
+    def check_files(self) -> str:
+        there = {path.name for path in self._directory.iterdir()} - {manifest.FILE}
+        said = set(self._manifest.files)
+        for name in sorted(said ^ there):
+            raise RunFailure(f"{name}: {'missing' if name in said else 'not in the manifest'}")
+        for name in (INFERENCE_FILE, TRAINING_FILE, VOCABULARY_FILE, golden.FILE):
+            if name not in said:
+                raise RunFailure(f"{name}: not in the manifest")
+        for name, file in self._manifest.files.items():
+            content = (self._directory / name).read_bytes()
+            if len(content) != file.bytes or hashlib.sha256(content).hexdigest() != file.sha256:
+                raise RunFailure(f"{name}: has other contents than the manifest says")
+        total = sum(file.bytes for file in self._manifest.files.values())
+        return f"{len(said)} files, {total:,} bytes"
+
+    def check_operators(self) -> str:
+        for name in (INFERENCE_FILE, TRAINING_FILE):
+            convert.check_operators((self._directory / name).read_bytes())
+        return "builtin only"
+
+    def check_signatures(self) -> str:
+        for name in (INFERENCE_FILE, TRAINING_FILE):
+            said = {
+                signature: of.model_dump()
+                for signature, of in self._manifest.signatures.get(name, {}).items()
+            }
+            if said != self._open(name).signatures():
+                raise RunFailure(f"{name}: has other signatures than the manifest says")
+        return ", ".join(self._manifest.signatures[TRAINING_FILE])
+
+    def check_texts(self) -> str:
+        tokenizer, examples = self._tokenizer(), self._golden()["examples"]
+        for example in examples:
+            text = example["text"]
+            if words(text) != example["words"] or tokenizer.encode(text) != example["ids"]:
+                raise RunFailure(f"{golden.FILE}: {text!r} is other words or ids")
+        return f"{len(examples)} texts"
+
+    def check_suggestions(self) -> str:
+        exported, tokenizer = self._open(INFERENCE_FILE), self._tokenizer()
+        worst, content = 0.0, self._golden()
+        for example in content["examples"]:
+            suggested = exported.suggest(example["ids"])
+            if min(i for i, _ in suggested) < len(SPECIAL):
+                raise RunFailure(f"{INFERENCE_FILE}: suggests a special token")
+            off = max(
+                abs(probability - said)
+                for (_, probability), said in zip(suggested, example["probabilities"], strict=True)
+            )
+            worst = max(worst, off)
+            for (i, _), word, same in zip(
+                suggested,
+                example["suggestions"],
+                golden.must_agree(example["probabilities"]),
+                strict=True,
+            ):
+                if same and tokenizer.vocabulary[i] != word:
+                    raise RunFailure(
+                        f"{golden.FILE}: {example['text']!r} suggests {tokenizer.vocabulary[i]}, "
+                        f"not {word}"
+                    )
+        _within(worst, content["probability_tolerance"], "a suggestion's probability")
+        return f"{len(content['examples'])} texts, probabilities within {worst:.1g}"
+
+    def check_training(self) -> str:
+        learner, said = self._learner(), self._golden()["training"]
+        rows = self._tokenizer().rows(said["texts"], learner.length)
+        if rows.tolist() != said["rows"]:
+            raise RunFailure(f"{golden.FILE}: its training texts are other ids")
+        settings = local_training.LocalTraining(
+            said["learning_rate"],
+            batch_size=len(rows),
+            epochs=len(said["losses"]),
+            clipping_norm=said["clipping_norm"],
+        )
+        losses = learner.fit(rows, settings)
+        learner.reset()
+        worst = float(np.max(np.abs(np.subtract(losses, said["losses"]))))
+        _within(worst, said["loss_tolerance"], "a loss")
+        return f"{len(losses)} steps, losses within {worst:.1g} nats"
+
+    def check_name(self) -> str:
+        learner = self._learner()
+        before = learner.weights()
+        if weights_sha256(before) != self._manifest.model.weights_sha256:
+            raise RunFailure(f"{TRAINING_FILE}: opens with other weights than the manifest names")
+        learner.set_weights(model.Weights(*(w + 1 for w in before)))
+        learner.reset()
+        if weights_sha256(learner.weights()) != self._manifest.model.weights_sha256:
+            raise RunFailure(f"{TRAINING_FILE}: reset does not bring the weights back")
+        return self._manifest.model.weights_sha256[:12]
+
+    def check_inference(self, weights: model.Weights) -> str:
+        exported = self._open(INFERENCE_FILE)
+        precision = self._manifest.files[INFERENCE_FILE].precision
+        sentences = [example["ids"] for example in self._golden()["examples"]]
+        if precision == "int8":
+            worst = parity.furthest_suggestion(exported, weights, sentences)
+            _within(worst, _INT8_TOLERANCE, "a suggestion's probability")
+            return f"int8: probabilities within {worst:.1g}"
+        if precision == "float16":
+            weights = parity.rounded_to_float16(weights)
+        parity.check(exported, weights, self._sizes(), sentences)
+        return f"{precision}: log-probabilities within {parity.TOLERANCE:.0e}"
+
+    def check_learner(self, weights: model.Weights) -> str:
+        precision = self._manifest.files[TRAINING_FILE].precision
+        opened = self._learner().weights()
+        for name, was, now in zip(model.Weights._fields, weights, opened, strict=True):
+            allowed = storage.largest_error(was) if precision == "int8" else 0.0
+            if was.shape != now.shape or not np.all(np.abs(was - now) <= allowed):
+                raise RunFailure(f"{TRAINING_FILE}: has another {name} than the run")
+        sentences = [example["ids"] for example in self._golden()["examples"]]
+        parity.check(self._learner(), opened, self._sizes(), sentences)
+        return f"{precision}: {'half a step of int8' if precision == 'int8' else 'equal'}"
+
+    def check_step(self) -> str:
+        learner = self._learner()
+        before = model.Weights(*map(tf.constant, learner.weights()))
+        rows = golden.training_rows(self._tokenizer(), learner.length)
+        settings = local_training.LocalTraining(0.1, batch_size=len(rows), clipping_norm=1.0)
+        simulated = tf.function(local_training.train, autograph=False)(before, rows, settings)
+        learner.fit(rows, settings)
+        trained = learner.weights()
+        learner.reset()
+        worst = max(
+            float(np.max(np.abs(one - other)))
+            for one, other in zip(trained, simulated.weights, strict=True)
+        )
+        _within(worst, STEP_TOLERANCE, "a weight")
+        return f"weights within {worst:.1g} of the simulated phone's"
+
+    def timings(self) -> list[Timing]:
+        """Returns how long the files take."""
+        timings = []
+        for name in (INFERENCE_FILE, TRAINING_FILE):
+            exported = self._open(name)
+            padded = np.full((1, self._manifest.model.length), PAD, np.int32)
+            padded[0, :5] = [BEGIN, 5, 6, 7, 8]
+            begin = {"word": np.array([BEGIN], np.int32), **exported.start}
+            timings += [
+                _timed(name, "step", 2000, lambda e=exported, b=begin: e.run("step", **b)),
+                _timed(
+                    name,
+                    "predict, 5 words",
+                    200,
+                    lambda e=exported, p=padded: e.run("predict", words=p),
+                ),
+            ]
+        learner = self._learner()
+        rows = golden.training_rows(self._tokenizer(), learner.length)[:_TRAINED_SENTENCES]
+        timings += [
+            _timed(
+                TRAINING_FILE,
+                f"train, {len(rows)} sentences",
+                20,
+                lambda: learner.train(rows, learning_rate=0.1, clipping_norm=1.0),
+            ),
+            _timed(
+                TRAINING_FILE,
+                f"evaluate, {len(rows)} sentences",
+                20,
+                lambda: learner.evaluate(rows),
+            ),
+        ]
+        learner.reset()
+        return timings
+
+    def _open(self, name: str) -> LiteModel:
+        if name not in self._opened:
+            kind = Learner if name == TRAINING_FILE else LiteModel
+            self._opened[name] = kind(self._directory / name)
+        return self._opened[name]
+
+    def _learner(self) -> Learner:
+        learner = self._open(TRAINING_FILE)
+        assert isinstance(learner, Learner)
+        return learner
+
+    def _tokenizer(self) -> Tokenizer:
+        return Tokenizer.load_vocabulary(self._directory / VOCABULARY_FILE)
+
+    def _golden(self) -> dict[str, Any]:
+        try:
+            return json.loads((self._directory / golden.FILE).read_bytes())
+        except ValueError as error:
+            raise RunFailure(f"{golden.FILE}: not JSON: {error}") from error
+
+    def _sizes(self) -> model.Sizes:
+        of = self._manifest.model
+        return model.Sizes(of.vocabulary, of.embedding, of.units, of.length)
+
+
+def _within(worst: float, tolerance: float, what: str) -> None:
+    # Not "worst > tolerance", which NaN would pass.
+    if not worst <= tolerance:
+        raise RunFailure(f"{what} is off by {worst:.2g}, where {tolerance:.2g} is allowed")
+
+
+def _timed(file: str, what: str, times: int, call: Callable[[], Any]) -> Timing:
+    call()
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    p50, p99 = np.percentile(seconds, (50, 99)) * 1000
+    return Timing(file, what, float(p50), float(p99))
