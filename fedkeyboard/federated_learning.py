@@ -10,7 +10,7 @@ the learning templates ask for a sequence, and one element costs the least to ha
 
 import collections
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -23,9 +23,9 @@ from fedkeyboard.schedules import Schedule
 Weighting = Literal["sentences", "uniform"]
 
 
-def phone_data(rows: np.ndarray) -> list[np.ndarray]:
-    """Returns int32 `[n, T + 1]` sentences as the client data that a process takes."""
-    return [rows]
+def phone_data(array: np.ndarray) -> list[np.ndarray]:
+    """Returns an array, such as a phone's int32 `[n, T + 1]` sentences, as a process's data."""
+    return [array]
 
 
 def data_type(length: int) -> tff.SequenceType:
@@ -86,18 +86,40 @@ def client_work(
       weighting: How an update counts.
       work: Takes the server's weights, a phone's int32 `[n, T + 1]` sentences and, if there is a
         schedule, the round's learning rate; returns the update.
+      schedule: The phones' learning rate.
+    """
+
+    def report_of(
+        weights: model.Weights, rows: tf.Tensor, *rate: tf.Tensor
+    ) -> tuple[tff.learning.templates.ClientResult, collections.OrderedDict[str, tf.Tensor]]:
+        update, tally = work(weights, rows, *rate)
+        return report(update, tally, rows, weighting)
+
+    return reporting_work(weights_type, data_type(length), report_of, schedule)
+
+
+def reporting_work(
+    weights_type: tff.Type,
+    phone_type: tff.SequenceType,
+    report_of: Callable[..., tuple[tff.learning.templates.ClientResult, Any]],
+    schedule: Schedule | None,
+) -> tff.learning.templates.ClientWorkProcess:
+    """Returns the client work of phones that report what `report_of` returns.
+
+    Args:
+      weights_type: The model's.
+      phone_type: Of a phone's data, a sequence with one element.
+      report_of: Takes the server's weights, that element and, if there is a schedule, the round's
+        learning rate; returns the update with its weight, and numbers to be summed.
       schedule: The phones' learning rate. The server computes it; its state is the rounds done.
     """
-    sentences_type = data_type(length)
     rate_type = () if schedule is None else (np.float32,)
 
-    @tff.tensorflow.computation(tff.to_type((weights_type, sentences_type, *rate_type)))
+    @tff.tensorflow.computation(tff.to_type((weights_type, phone_type, *rate_type)))
     @tf.function(autograph=False)
     def client_update(argument):
         weights, data, *rate = argument
-        rows = data.get_single_element()
-        update, tally = work(weights.trainable, rows, *rate)
-        return report(update, tally, rows, weighting)
+        return report_of(weights.trainable, data.get_single_element(), *rate)
 
     @tff.tensorflow.computation
     def initialize():
@@ -110,7 +132,7 @@ def client_work(
     @tff.federated_computation(
         init_fn.type_signature.result,
         tff.FederatedType(weights_type, tff.CLIENTS),
-        tff.FederatedType(sentences_type, tff.CLIENTS),
+        tff.FederatedType(phone_type, tff.CLIENTS),
     )
     def next_fn(state, weights, data):
         rate = []

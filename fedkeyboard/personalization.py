@@ -68,17 +68,19 @@ def personalize(
         positions = text.words.shape[1]
         personal = scorer(train(weights, text.rows[:cut, :positions], settings))
         later = Text(*(values[cut:] for values in text))
-        before, after = (of.score(later) for of in (unchanged, personal))
-        hit_before, hit_after = (metrics.hits(later, scores) for scores in (before, after))
-        compared.append(
-            Compared(
-                metrics.count(later, before),
-                metrics.count(later, after),
-                lost=int(np.sum(hit_before & ~hit_after)),
-                won=int(np.sum(hit_after & ~hit_before)),
-            )
-        )
+        compared.append(compare(later, unchanged.score(later), personal.score(later)))
     return compared
+
+
+def compare(later: Text, before: metrics.Scores, after: metrics.Scores) -> Compared:
+    """Compares what two models say of a user's later sentences."""
+    hit_before, hit_after = (metrics.hits(later, scores) for scores in (before, after))
+    return Compared(
+        metrics.count(later, before),
+        metrics.count(later, after),
+        lost=int(np.sum(hit_before & ~hit_after)),
+        won=int(np.sum(hit_after & ~hit_before)),
+    )
 
 
 def train(

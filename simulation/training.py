@@ -137,8 +137,32 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             gc.freeze()
 
 
+def server_optimizer(run: Run) -> tff.learning.optimizers.Optimizer:
+    """Returns the server's optimizer of a run."""
+    server = run.config.server
+    return server_optimizers.build(
+        server.optimizer,
+        server.learning_rate,
+        momentum=server.momentum,
+        epsilon=server.epsilon,
+        weight_decay=server.weight_decay,
+        warmup_rounds=server.warmup_rounds,
+        decay_rounds=server.decay_rounds,
+    )
+
+
+def client_schedule(run: Run) -> schedules.Schedule | None:
+    """Returns the schedule of the phones' learning rate of a run with federated averaging."""
+    client = run.config.client
+    return schedules.schedule(
+        client.learning_rate,
+        warmup_rounds=client.warmup_rounds,
+        decay_rounds=client.decay_rounds,
+    )
+
+
 def _process(run: Run) -> tff.learning.templates.LearningProcess:
-    client, server = run.config.client, run.config.server
+    client = run.config.client
     shared = {
         "length": run.sizes.length,
         "training": local_training.LocalTraining(
@@ -151,25 +175,14 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
             bfloat16=client.bfloat16,
         ),
         "weighting": client.weighting,
-        "optimizer": server_optimizers.build(
-            server.optimizer,
-            server.learning_rate,
-            momentum=server.momentum,
-            epsilon=server.epsilon,
-            weight_decay=server.weight_decay,
-            warmup_rounds=server.warmup_rounds,
-            decay_rounds=server.decay_rounds,
-        ),
+        "optimizer": server_optimizer(run),
     }
     initial = model.initial_weights(run.sizes, run.config.seed)
     match client.algorithm:
         case "fedavg" | "fedprox":
-            schedule = schedules.schedule(
-                client.learning_rate,
-                warmup_rounds=client.warmup_rounds,
-                decay_rounds=client.decay_rounds,
+            return federated_averaging.learning_process(
+                initial, schedule=client_schedule(run), **shared
             )
-            return federated_averaging.learning_process(initial, schedule=schedule, **shared)
         case "fedsgd":
             return federated_sgd.learning_process(initial, **shared)
         case "mime_lite":

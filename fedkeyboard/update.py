@@ -1,0 +1,169 @@
+"""What a phone learned, as a file: the difference of its weights from those of a package.
+
+The format `fedkeyboard.update` (docs/package.md): a ZIP file as NumPy's `.npz`, with a float32
+array for each weight and `metadata.json`. It serves two ends: a **personal checkpoint** stays on its
+phone, and an **update** goes to the server, where it counts as the update of a simulated phone does
+(`simulation.aggregation`).
+
+A difference, and not the weights: on top of a newer model's weights it still says what the user
+added.
+"""
+
+import io
+import json
+import pathlib
+import zipfile
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import pydantic
+
+from fedkeyboard import files, model
+from fedkeyboard.errors import UserError
+
+FORMAT = "fedkeyboard.update"
+VERSION = "1.0"
+
+_METADATA = "metadata.json"
+_Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
+_Count = Annotated[int, pydantic.Field(ge=0)]
+_Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+
+
+class Metadata(pydantic.BaseModel):
+    """What is said of an update.
+
+    Attributes:
+      purpose: `personal` stays on its phone; `update` is sent.
+      weights_sha256: The weights that it is the difference to: a package's
+        `model.weights_sha256`.
+      vocabulary_sha256: Of the package's `vocabulary.txt`.
+      weight: How it counts in the mean over phones.
+      sentences: How many it was trained on.
+      steps: How many batches.
+      loss: Mean loss of the batches, each before its step, in nats.
+      learning_rate, clipping_norm, batch_size, epochs: How (`local_training.LocalTraining`).
+    """
+
+    model_config = pydantic.ConfigDict(extra="ignore", frozen=True)
+
+    format: Literal["fedkeyboard.update"] = FORMAT
+    version: Annotated[str, pydantic.Field(pattern=r"^1\.\d+$")] = VERSION
+    purpose: Literal["personal", "update"]
+    weights_sha256: _Sha256
+    vocabulary_sha256: _Sha256
+    weight: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
+    sentences: _Count
+    steps: _Count
+    loss: float | None = None
+    learning_rate: _Positive
+    clipping_norm: _Positive
+    batch_size: Annotated[int, pydantic.Field(ge=1)]
+    epochs: Annotated[int, pydantic.Field(ge=1)]
+
+
+class Update(NamedTuple):
+    """What a phone learned.
+
+    Attributes:
+      difference: The weights after training less those before; NumPy arrays.
+      metadata: What is said of it.
+    """
+
+    difference: model.Weights
+    metadata: Metadata
+
+
+def write(path: files.PathLike, update: Update) -> None:
+    """Writes an update, whole or not at all."""
+    with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(_METADATA, update.metadata.model_dump_json(indent=2))
+        for name, array in update.difference._asdict().items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array, "<f4"), version=(1, 0))
+            archive.writestr(f"{name}.npy", member.getvalue())
+
+
+def read(path: files.PathLike, shapes: model.Weights) -> Update:
+    """Reads an update.
+
+    Args:
+      path: The file.
+      shapes: Of the weights that it must be of (`model.weight_shapes`).
+
+    Raises:
+      UserError: If it is no update, damaged, of another version or model, or not finite.
+    """
+    path = pathlib.Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            said = json.loads(archive.read(_METADATA))
+            arrays = {name: _array(archive, name) for name in model.Weights._fields}
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: not a {FORMAT} file, or only part of one ({error})") from error
+    try:
+        metadata = Metadata.model_validate(said)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "metadata"
+        raise UserError(f"{path}: {_METADATA}: {where}: {first['msg']}") from error
+    difference = model.Weights(**arrays)
+    for name, array, shape in zip(model.Weights._fields, difference, shapes, strict=True):
+        if array.dtype != np.float32 or array.shape != tuple(shape):
+            raise UserError(
+                f"{path}: {name} is {array.dtype} {array.shape}, not float32 {tuple(shape)}; it is "
+                "of another model"
+            )
+        if not np.all(np.isfinite(array)):
+            raise UserError(f"{path}: {name} is not finite: training has diverged on that phone")
+    return Update(difference, metadata)
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def personal_weights(
+    path: files.PathLike,
+    base: model.Weights,
+    *,
+    weights_sha256: str,
+    vocabulary_sha256: str,
+    migrate: bool = False,
+) -> model.Weights:
+    """Returns the weights that a personal checkpoint makes of a package's.
+
+    Args:
+      path: The checkpoint.
+      base: The weights that the package opens with.
+      weights_sha256: What its manifest calls them.
+      vocabulary_sha256: Of its `vocabulary.txt`.
+      migrate: Whether what was learned on top of another model may be added to this one's weights.
+
+    Raises:
+      UserError: If it belongs to another package, and `migrate` is not set or the vocabulary is
+        another, whose words' rows it cannot be added to.
+    """
+    update = read(path, model.Weights(*(weight.shape for weight in base)))
+    of = update.metadata
+    if of.vocabulary_sha256 != vocabulary_sha256:
+        raise UserError(f"{path}: learned with another vocabulary; begin again without it")
+    if of.weights_sha256 != weights_sha256 and not migrate:
+        raise UserError(
+            f"{path}: learned on top of another model ({of.weights_sha256[:12]}, not "
+            f"{weights_sha256[:12]}); migrate it, or begin again without it"
+        )
+    return add(base, update.difference)
+
+
+def add(weights: model.Weights, difference: model.Weights) -> model.Weights:
+    """Returns weights with a difference added."""
+    return model.Weights(*(w + d for w, d in zip(weights, difference, strict=True)))
+
+
+def subtract(weights: model.Weights, base: model.Weights) -> model.Weights:
+    """Returns the difference of weights from `base`."""
+    return model.Weights(*(w - b for w, b in zip(weights, base, strict=True)))

@@ -1,0 +1,208 @@
+"""What unseen users gain when their phone learns on: `model_train.tflite` itself, through LiteRT.
+
+After Wang et al. 2019 (arXiv 1910.10252), as `fedkeyboard.personalization` does it in TensorFlow:
+each user's sentences in time order, the first 80% to train on, the last 20% to test on. Beside it
+what a **gate** saves: the phone trains on nine tenths of its part only, and keeps the personal
+weights if they do better than the global ones on the tenth that it held back.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fedkeyboard import evaluation, keystrokes, metrics, model, personalization, update
+from fedkeyboard.local_training import LocalTraining
+from fedkeyboard.personalization import Compared
+from fedkeyboard.tokenizer import Text
+from tflite_export import memory
+from tflite_export.learner import Learner, weights_sha256
+
+_HELD_BACK = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a phone learns on.
+
+    Attributes:
+      training: How it trains, as `Learner.fit` does.
+      layers: Of `model.Weights`, those that learn; none given, all.
+    """
+
+    training: LocalTraining
+    layers: tuple[str, ...] = ()
+
+
+class Phone(NamedTuple):
+    """What came of one user's phone.
+
+    Attributes:
+      personal: The global model against the personal one; None of a user with too few sentences.
+      gated: Against the personal one if the gate kept it, else against the global one.
+      kept: Whether the gate kept it.
+      seconds: Of training, on one thread.
+      megabytes: Of memory above the open model, at most, while it trained; None if not known.
+    """
+
+    personal: Compared | None
+    gated: Compared | None = None
+    kept: bool = False
+    seconds: float = 0.0
+    megabytes: float | None = None
+
+
+def personalize(
+    learner: Learner,
+    users: Iterable[Text],
+    prefixes: keystrokes.Prefixes,
+    grid: Sequence[Settings],
+) -> list[list[Phone]]:
+    """Trains on each user's first sentences and compares on the later ones.
+
+    Args:
+      learner: The file; it is left as it was opened.
+      users: Each user's text, in time order.
+      prefixes: The vocabulary's.
+      grid: The settings to try; each begins with the file's own weights.
+
+    Returns:
+      For each of the settings, each user's phone.
+    """
+    scorer = evaluation.LogProbabilitiesScorer(learner.log_probabilities, prefixes)
+    outcomes: list[list[Phone]] = [[] for _ in grid]
+    for text in users:
+        cut = metrics.trained_sentences(len(text.words))
+        if cut is None:
+            for phones in outcomes:
+                phones.append(Phone(None))
+            continue
+        later = Text(*(values[cut:] for values in text))
+        learner.reset()
+        before = scorer.score(later)
+        for settings, phones in zip(grid, outcomes, strict=True):
+            phones.append(_phone(learner, scorer, text.words[:cut], later, before, settings))
+    learner.reset()
+    return outcomes
+
+
+def _phone(
+    learner: Learner,
+    scorer: evaluation.Scorer,
+    rows: np.ndarray,
+    later: Text,
+    before: metrics.Scores,
+    settings: Settings,
+) -> Phone:
+    learner.reset()
+    began = time.perf_counter()
+    with memory.Growth() as growth:
+        learner.fit(rows, settings.training, settings.layers)
+    seconds = time.perf_counter() - began
+    personal = _compare(learner, scorer, later, before)
+
+    learner.reset()
+    training = len(rows) - max(1, round(len(rows) * _HELD_BACK))
+    unchanged = learner.evaluate(rows[training:])
+    learner.fit(rows[:training], settings.training, settings.layers)
+    changed = learner.evaluate(rows[training:])
+    # As many hits are decided by the loss; a loss that is no number never wins.
+    kept = (changed.top1_hits, -changed.loss) > (unchanged.top1_hits, -unchanged.loss)
+    counts = metrics.count(later, before)
+    gated = _compare(learner, scorer, later, before) if kept else Compared(counts, counts, 0, 0)
+    return Phone(personal, gated, kept, seconds, growth.megabytes)
+
+
+def _compare(
+    learner: Learner, scorer: evaluation.Scorer, later: Text, before: metrics.Scores
+) -> Compared:
+    # A phone throws away what has diverged.
+    finite = all(np.all(np.isfinite(weight)) for weight in learner.weights())
+    after = scorer.score(later) if finite else before
+    return personalization.compare(later, before, after)
+
+
+def report(phones: Sequence[Phone]) -> dict[str, Any]:
+    """Sums up.
+
+    Returns:
+      The keys of `fedkeyboard.personalization.gains`, of the personal models; `gate`, the same of
+      the gated ones, with `kept`, the share of users whose personal weights were kept; and `cost`
+      of training, over the users: `seconds` and `megabytes`, as `metrics.distribution` has them,
+      and their largest.
+    """
+    trained = [phone for phone in phones if phone.personal is not None]
+    grown = [phone.megabytes for phone in trained if phone.megabytes is not None]
+    return {
+        **personalization.gains([phone.personal for phone in phones]),
+        "gate": {
+            "kept": sum(phone.kept for phone in trained) / len(trained) if trained else None,
+            **personalization.gains([phone.gated for phone in phones]),
+        },
+        "cost": {
+            name: {**metrics.distribution(values), "max": max(values, default=None)}
+            for name, values in (
+                ("seconds", [phone.seconds for phone in trained]),
+                ("megabytes", grown),
+            )
+        },
+    }
+
+
+def learn(
+    learner: Learner,
+    rows: np.ndarray,
+    settings: LocalTraining,
+    *,
+    purpose: str,
+    vocabulary_sha256: str,
+    weight: float = 0.0,
+) -> update.Update:
+    """Trains on int32 `[n, T + 1]` sentences and returns what was learned.
+
+    Args:
+      learner: The file; it begins with its own weights, and keeps what it learns.
+      rows: The sentences, one at least.
+      settings: How.
+      purpose: `personal`, or `update`.
+      vocabulary_sha256: Of the package's `vocabulary.txt`.
+      weight: How it counts, as an `update`.
+    """
+    learner.reset()
+    base = learner.weights()
+    losses = learner.fit(rows, settings)
+    return update.Update(
+        update.subtract(learner.weights(), base),
+        update.Metadata(
+            purpose=purpose,
+            weights_sha256=weights_sha256(base),
+            vocabulary_sha256=vocabulary_sha256,
+            weight=weight,
+            sentences=len(rows),
+            steps=len(losses),
+            loss=float(np.mean(losses)),
+            learning_rate=settings.learning_rate,
+            clipping_norm=settings.clipping_norm,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+        ),
+    )
+
+
+def load_personal(
+    learner: Learner, path: Any, *, vocabulary_sha256: str, migrate: bool = False
+) -> None:
+    """Gives a learner the weights of a personal checkpoint (`update.personal_weights`)."""
+    learner.reset()
+    base = learner.weights()
+    learner.set_weights(
+        update.personal_weights(
+            path,
+            base,
+            weights_sha256=weights_sha256(base),
+            vocabulary_sha256=vocabulary_sha256,
+            migrate=migrate,
+        )
+    )
