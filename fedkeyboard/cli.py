@@ -5,6 +5,7 @@ What a person or a machine asked for goes to stdout, everything else to stderr. 
 that the others, and every --help, answer at once.
 """
 
+import contextlib
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ import pathlib
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import typer
@@ -37,6 +39,9 @@ _OUT = Console()
 _ERR = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+PackageDirectory = Annotated[
+    pathlib.Path, typer.Argument(metavar="DIR", help="A phone package, or a run that has one.")
+]
 RunDirectory = Annotated[
     pathlib.Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/latest.")
 ]
@@ -263,8 +268,9 @@ def simulate(
         progress.say(_ERR, "not exported: the phone package has no sub-words yet")
         package = None
     else:
-        package = run.path / "export"
-        _export(run, package, population)
+        package = run.path / runs.PACKAGE
+        with _unseen(run, population) as unseen:
+            _export(run, package, unseen=unseen)
     if as_json:
         exported = None if package is None else str(package)
         _print_json({"run": str(run.path), "export": exported, **run.metrics()})
@@ -369,8 +375,11 @@ def export(
     from simulation import runs
 
     opened = runs.open_run(run)
-    package = out or opened.path / "export"
-    report = _export(opened, package, moved_to, split, sentences, precision, train_storage)
+    package = out or opened.path / runs.PACKAGE
+    with _unseen(opened, moved_to, split, sentences) as unseen:
+        report = _export(
+            opened, package, unseen=unseen, precision=precision, train_storage=train_storage
+        )
     if as_json:
         _print_json(json.loads((package / "manifest.json").read_text(encoding="utf-8")))
     else:
@@ -379,9 +388,7 @@ def export(
 
 @app.command()
 def verify(
-    package: Annotated[
-        pathlib.Path, typer.Argument(metavar="DIR", help="A phone package, or a run that has one.")
-    ],
+    package: PackageDirectory,
     run: Annotated[
         pathlib.Path | None,
         typer.Option(help="The run it was exported from; default, the one it lies in, if it does."),
@@ -407,34 +414,133 @@ def verify(
 
 @app.command()
 def personalize(
-    run: RunDirectory,
+    package: PackageDirectory,
     split: Split = "test",
-    learning_rate: Annotated[float, typer.Option(help="Of SGD on the phone.")] = 0.1,
-    epochs: Annotated[int, typer.Option(help="Passes over the user's text.")] = 3,
-    batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 16,
+    learning_rate: Annotated[
+        list[float] | None, typer.Option(help="Of SGD on the phone; default, 0.1.")
+    ] = None,
+    epochs: Annotated[
+        list[int] | None, typer.Option(help="Passes over the user's text; default, 3.")
+    ] = None,
+    batch_size: Annotated[
+        list[int] | None, typer.Option(help="Sentences in a batch; default, 16.")
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Weights that learn, such as embedding,output_bias; default, all."),
+    ] = None,
     clipping_norm: Annotated[float, typer.Option(help="Of a batch's gradient.")] = 1.0,
     moved_to: MovedPopulation = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune on the first 80% of each unseen user's text and test on the rest."""
+    """Train model_train.tflite on the first 80% of each unseen user's text; test on the rest.
+
+    An option that is given several times is tried with each, on validation users.
+    """
+    from simulation import assessment, report, runs
+    from tflite_export import personalization
+    from tflite_export.opened import Package
+
+    grid = personalization.grid(
+        learning_rate or [0.1], epochs or [3], batch_size or [16], layers or ["all"], clipping_norm
+    )
+    if len(grid) > 1 and split == "test":
+        raise UserError("settings are chosen on validation users: give --split validation")
+    found, run = runs.package(package)
+    opened = Package(found)
+    with (
+        runs.population_of(run, moved_to) as population,
+        assessment.texts(
+            population, opened.tokenizer, opened.learner.length, split, "personalizing", _ERR
+        ) as texts,
+    ):
+        outcomes = personalization.personalize(opened.learner, texts, opened.prefixes, grid)
+    reports = [
+        {"split": split, **settings.as_dict(), **personalization.report(phones)}
+        for settings, phones in zip(grid, outcomes, strict=True)
+    ]
+    if as_json:
+        _print_json(reports[0] if len(grid) == 1 else reports)
+    elif len(grid) == 1:
+        _print_table(report.gain_rows(reports[0]), ("", "global", "personal", "gated"))
+    else:
+        _print_table(*report.gains_table(reports))
+
+
+@app.command()
+def update(
+    package: PackageDirectory,
+    text: Annotated[pathlib.Path, typer.Argument(help="What the phone's user wrote, a line each.")],
+    out: Annotated[pathlib.Path, typer.Option(help="The update to write (.npz).")],
+    learning_rate: Annotated[float, typer.Option(help="Of SGD on the phone.")] = 0.1,
+    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 16,
+    clipping_norm: Annotated[float, typer.Option(help="Of a batch's gradient.")] = 5.0,
+    weighting: Annotated[
+        Literal["sentences", "uniform"], typer.Option(help="How it counts in the mean.")
+    ] = "sentences",
+    personal: Annotated[
+        bool, typer.Option("--personal", help="Write a personal checkpoint, which stays.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do what a phone does in a round: train on its text through LiteRT, write what changed."""
+    from fedkeyboard import update as updates
     from fedkeyboard.local_training import LocalTraining
-    from simulation import assessment, runs
+    from simulation import runs
+    from tflite_export import personalization
+    from tflite_export.opened import Package
 
     settings = LocalTraining(
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        epochs=epochs,
-        clipping_norm=clipping_norm,
+        learning_rate, batch_size=batch_size, epochs=epochs, clipping_norm=clipping_norm
     )
-    opened = runs.open_run(run)
-    with opened.open_population(moved_to) as population:
-        gains = assessment.personalize(opened, population, split, settings, _ERR)
+    found, _ = runs.package(package)
+    learned = personalization.learn_from_file(
+        Package(found), text, settings, weighting=None if personal else weighting
+    )
+    updates.write(out, learned)
     if as_json:
-        _print_json(gains)
-    else:
-        from simulation import report
+        _print_json(learned.metadata.model_dump())
+        return
+    said = learned.metadata
+    _print_table(
+        [
+            ("sentences", f"{said.sentences:,}"),
+            ("steps", f"{said.steps:,}"),
+            ("loss", f"{said.loss:.3f}"),
+            ("file", str(out)),
+        ]
+    )
 
-        _print_table(report.gain_rows(gains), ("", "global", "personal"))
+
+@app.command()
+def aggregate(
+    run: RunDirectory,
+    update: Annotated[
+        list[pathlib.Path], typer.Argument(metavar="UPDATE...", help="What phones sent.")
+    ],
+    out: Annotated[pathlib.Path, typer.Option(help="The new run directory, one round further.")],
+) -> None:
+    """Aggregate phones' updates, as a simulated round would, into a new run and its package."""
+    from simulation import aggregation, runs
+    from tflite_export.opened import Package
+
+    opened = runs.open_run(run)
+    package = Package(opened.path / runs.PACKAGE)
+    made = aggregation.aggregate(
+        opened,
+        update,
+        out,
+        weights_sha256=package.manifest.model.weights_sha256,
+        vocabulary_sha256=package.vocabulary_sha256,
+    )
+    _export(made, made.path / runs.PACKAGE, **package.stored)
+    _OUT.print(
+        f"run {made.path}\nexport {made.path / runs.PACKAGE}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -531,34 +637,34 @@ def suggest(
         _print_suggestions(text, suggestions)
 
 
-def _export(
-    run: Any,
-    out: pathlib.Path,
-    moved_to: pathlib.Path | None,
-    split: str = "test",
-    sentences: int = 25,
-    precision: Any = "int8",
-    train_storage: Any = "int8",
-) -> Any:
-    from simulation import assessment
+def _export(run: Any, out: pathlib.Path, **options: Any) -> Any:
     from tflite_export import package
 
     weights, round_number = run.weights()
+    return package.export(
+        out,
+        weights=weights,
+        sizes=run.sizes,
+        tokenizer=run.tokenizer,
+        training={"rounds": round_number, "settings": run.config.published()},
+        metrics=run.metrics(),
+        **options,
+    )
+
+
+@contextlib.contextmanager
+def _unseen(
+    run: Any, moved_to: pathlib.Path | None, split: str = "test", sentences: int = 25
+) -> Iterator[Any]:
+    """Yields the text that an export measures its precisions on."""
+    from simulation import assessment
+    from tflite_export.package import Unseen
+
     with (
         run.open_population(moved_to) as population,
         assessment.users(run, population, split, "measuring the files on", _ERR) as texts,
     ):
-        return package.export(
-            out,
-            weights=weights,
-            sizes=run.sizes,
-            tokenizer=run.tokenizer,
-            training={"rounds": round_number, "settings": run.config.published()},
-            metrics=run.metrics(),
-            unseen=package.Unseen(split, (text.words[:sentences] for text in texts)),
-            precision=precision,
-            storage_of_training=train_storage,
-        )
+        yield Unseen(split, (text.words[:sentences] for text in texts))
 
 
 def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:

@@ -1,9 +1,9 @@
 """What a phone learned, as a file: the difference of its weights from those of a package.
 
 The format `fedkeyboard.update` (docs/package.md): a ZIP file as NumPy's `.npz`, with a float32
-array for each weight and `metadata.json`. It serves two ends: a **personal checkpoint** stays on its
-phone, and an **update** goes to the server, where it counts as the update of a simulated phone does
-(`simulation.aggregation`).
+array for each weight and `metadata.json`. It serves two ends: a **personal checkpoint** stays on
+its phone, and an **update** goes to the server, where it counts as the update of a simulated phone
+does (`simulation.aggregation`).
 
 A difference, and not the weights: on top of a newer model's weights it still says what the user
 added.

@@ -1,7 +1,6 @@
 """What a run's model is worth on users it has not seen. Needs no TensorFlow Federated."""
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,14 +12,12 @@ from fedkeyboard import (
     beam,
     evaluation,
     keystrokes,
-    local_training,
     metrics,
     model,
-    personalization,
     subword_evaluation,
 )
 from fedkeyboard.subwords import SubwordTokenizer
-from fedkeyboard.tokenizer import Text
+from fedkeyboard.tokenizer import Text, Tokenizer
 from simulation import progress, runs
 from simulation.cohorts import Reader
 
@@ -82,36 +79,31 @@ def evaluate(
     return {"split": split, **metrics.report(counted.pop("model"), counted)}
 
 
-def personalize(
-    run: runs.Run,
-    population: Population,
-    split: str,
-    settings: local_training.LocalTraining,
-    console: Console,
-) -> dict[str, Any]:
-    """Fine-tunes a run's model on each user of a split (`fedkeyboard.personalization`)."""
-    weights, _ = run.weights()
-    with users(run, population, split, "personalizing", console) as texts:
-        compared = personalization.personalize(weights, texts, settings, scorer(run))
-    return {
-        "split": split,
-        **dataclasses.asdict(settings),
-        **personalization.gains(compared),
-    }
-
-
 @contextlib.contextmanager
 def users(
     run: runs.Run, population: Population, split: str, doing: str, console: Console
 ) -> Iterator[Iterator[Text]]:
     """Yields the texts of a split's users, and shows how many have been asked for."""
+    with texts(population, run.tokenizer, run.sizes.length, split, doing, console) as of_users:
+        yield of_users
+
+
+@contextlib.contextmanager
+def texts(
+    population: Population,
+    tokenizer: Tokenizer,
+    length: int,
+    split: str,
+    doing: str,
+    console: Console,
+) -> Iterator[Iterator[Text]]:
+    """Yields the same for any vocabulary and length."""
     numbers = population.users(split)
-    read = reader(run, population).text
     with progress.counting(console, f"{doing} {split} users", len(numbers)) as advance:
 
-        def texts() -> Iterator[Text]:
+        def read() -> Iterator[Text]:
             for number in numbers:
-                yield read(number)
+                yield tokenizer.text(population.sentences(number), length)
                 advance()
 
-        yield texts()
+        yield read()

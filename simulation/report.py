@@ -12,7 +12,7 @@ import tomli_w
 matplotlib.use("Agg")  # No window: the run may have no screen.
 import matplotlib.pyplot as plt  # noqa: E402
 
-from fedkeyboard import files
+from fedkeyboard import files, model
 from simulation import fleet_report, rounds
 from simulation.runs import Run
 
@@ -132,21 +132,71 @@ def breakdown(metrics: dict[str, Any], group: str) -> list[tuple[str, ...]]:
     return lines
 
 
-def gain_rows(gains: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Returns what personalization gave as rows of a table: name, global model, personal model."""
+def gain_rows(gains: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Returns what personalization gave as rows of a table.
+
+    Name, global model, personal model, personal model where the phone's gate kept it.
+    """
+    gate, cost = gains["gate"], gains["cost"]
     rows = [
-        (name.replace("top", "top-").replace("_", " "), f"{before:.1%}", f"{after:.1%}")
-        for (name, before), after in zip(
-            gains["before"].items(), gains["after"].values(), strict=True
+        (
+            name.replace("top", "top-").replace("_", " "),
+            *(_share(of[name]) for of in (gains["before"], gains["after"], gate["after"])),
         )
-        if before is not None
+        for name in gains["before"]
     ]
-    worse = gains["users_worse"]
-    return [
-        *rows,
-        ("users", f"{gains['users']:,}", ""),
-        ("users worse off", "", "-" if worse is None else f"{worse:.1%}"),
+    for name, title in (
+        ("relative_gain", "relative gain of top-1 recall"),
+        ("users_worse", "users worse off"),
+        ("users_worse_beyond_noise", "worse off beyond noise"),
+    ):
+        rows.append((title, "", _share(gains[name]), _share(gate[name])))
+    spread = gains["per_user"]["top1_recall_gain"]
+    rows += [
+        (f"gain of the {name[1:]}th of 100 users", "", _points(spread[name]), "")
+        for name in ("p10", "p50", "p90")
     ]
+    rows.append(("personal weights kept", "", "", _share(gate["kept"])))
+    for name, unit in (("seconds", "s"), ("megabytes", "MB")):
+        of = cost[name]
+        if of["max"] is not None:
+            text = f"{of['p50']:.1f} {unit}, at most {of['max']:.1f}"
+            rows.append((f"training, {name} a user", "", text, ""))
+    return [*rows, ("users", f"{gains['users']:,}", "", "")]
+
+
+def gains_table(
+    reports: Sequence[dict[str, Any]],
+) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Returns what personalization gave with several settings, best first, and the header."""
+    settings = ("learning_rate", "epochs", "batch_size")
+    shown = {
+        "relative_gain": "gain",
+        "users_worse": "worse off",
+        "users_worse_beyond_noise": "beyond noise",
+    }
+    best_first = sorted(reports, key=lambda one: -(one["relative_gain"] or 0.0))
+    rows = [
+        (
+            *(str(one[name]) for name in settings),
+            "all" if len(one["layers"]) == len(model.Weights._fields) else " ".join(one["layers"]),
+            *(_share(one[name]) for name in shown),
+            _share(one["gate"]["relative_gain"]),
+            "-"
+            if one["cost"]["seconds"]["p50"] is None
+            else f"{one['cost']['seconds']['p50']:.2f}",
+        )
+        for one in best_first
+    ]
+    return rows, ("rate", "epochs", "batch", "layers", *shown.values(), "gated gain", "seconds")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} points"
 
 
 def write(run: Run, metrics: dict[str, Any]) -> None:

@@ -151,10 +151,27 @@ def package(
     """
     path = pathlib.Path(path)
     if (path / "config.toml").exists():
+        if not (path / PACKAGE).exists():
+            raise UserError(
+                f"{path}: has no phone package; write it with `fedkeyboard export {path}`"
+            )
         path = path / PACKAGE
     if run is None and (path.resolve().parent / "config.toml").exists():
         run = path.resolve().parent
     return path, None if run is None else pathlib.Path(run)
+
+
+def population_of(run: files.PathLike | None, moved_to: files.PathLike | None = None) -> Population:
+    """Opens a run's population; without a run, any that is named.
+
+    Raises:
+      UserError: If neither says which.
+    """
+    if run is not None:
+        return open_run(run).open_population(moved_to)
+    if moved_to is None:
+        raise UserError("of a package alone no population is known: give --population")
+    return Population.open(moved_to)
 
 
 def new_directory(name: str) -> pathlib.Path:

@@ -80,7 +80,7 @@ def export(
     metrics: Mapping[str, Any] | None,
     unseen: Unseen | None = None,
     precision: Precision = "int8",
-    storage_of_training: Storage = "int8",
+    train_storage: Storage = "int8",
 ) -> verify.Report:
     """Writes a phone package, in place of an older one if there is one.
 
@@ -93,7 +93,7 @@ def export(
       metrics: The final evaluation, for the manifest; as JSON.
       unseen: What accuracy is measured on; without it the manifest has none.
       precision: Of the file that suggests.
-      storage_of_training: Of the file that learns, which computes in float32.
+      train_storage: Of the file that learns, which computes in float32.
 
     Returns:
       What verification found.
@@ -112,7 +112,7 @@ def export(
     inference = {
         each: inference_file(weights, sizes, each) for each in Precision.__args__ if each in wanted
     }
-    learning = training_file(weights, sizes, storage_of_training)
+    learning = training_file(weights, sizes, train_storage)
     try:
         with _replacing_directory(target) as directory:
             files.write_bytes(directory / INFERENCE_FILE, inference[precision])
@@ -126,7 +126,7 @@ def export(
             _check_conversion(inference["float32"], weights, sizes, tokenizer)
             stored = {
                 INFERENCE_FILE: precision,
-                TRAINING_FILE: storage_of_training,
+                TRAINING_FILE: train_storage,
                 VOCABULARY_FILE: None,
                 golden.FILE: None,
             }
@@ -152,7 +152,7 @@ def export(
                 metrics=None if metrics is None else dict(metrics),
                 accuracy=None
                 if unseen is None
-                else _accuracy(unseen, inference, opened, sizes, storage_of_training),
+                else _accuracy(unseen, inference, opened, sizes, train_storage),
                 privacy=manifest.Privacy(statement=_privacy(training)),
             )
             _write_json(directory / manifest.FILE, content.model_dump())
@@ -192,7 +192,7 @@ def _accuracy(
     inference: Mapping[Precision, bytes],
     opened: model.Weights,
     sizes: model.Sizes,
-    storage_of_training: Storage,
+    train_storage: Storage,
 ) -> manifest.Accuracy:
     # The file that learns computes as this one does (`verify`), which is quicker.
     learning = inference_file(opened, sizes, "float32")
@@ -204,7 +204,7 @@ def _accuracy(
         users=users,
         words=of_learning.words,
         inference={each: manifest.Recall(**of.recall()) for each, of in hits.items()},
-        training={storage_of_training: manifest.Recall(**of_learning.recall())},
+        training={train_storage: manifest.Recall(**of_learning.recall())},
     )
 
 

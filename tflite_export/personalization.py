@@ -7,18 +7,30 @@ weights if they do better than the global ones on the tenth that it held back.
 """
 
 import dataclasses
+import itertools
+import pathlib
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fedkeyboard import evaluation, keystrokes, metrics, model, personalization, update
+from fedkeyboard import (
+    evaluation,
+    files,
+    keystrokes,
+    metrics,
+    model,
+    personalization,
+    update,
+)
+from fedkeyboard.errors import UserError
 from fedkeyboard.local_training import LocalTraining
 from fedkeyboard.personalization import Compared
 from fedkeyboard.tokenizer import Text
 from tflite_export import memory
 from tflite_export.learner import Learner, weights_sha256
+from tflite_export.opened import Package
 
 _HELD_BACK = 0.1
 
@@ -34,6 +46,56 @@ class Settings:
 
     training: LocalTraining
     layers: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what was chosen, in the types of JSON."""
+        return {
+            **{
+                name: getattr(self.training, name)
+                for name in ("learning_rate", "epochs", "batch_size", "clipping_norm")
+            },
+            "layers": list(self.layers or model.Weights._fields),
+        }
+
+
+def grid(
+    learning_rates: Sequence[float],
+    epochs: Sequence[int],
+    batch_sizes: Sequence[int],
+    layers: Sequence[str],
+    clipping_norm: float,
+) -> list[Settings]:
+    """Returns every combination of some settings.
+
+    Args:
+      learning_rates: Of SGD.
+      epochs: Passes over the text.
+      batch_sizes: Sentences.
+      layers: Of each, names of weights with commas between, or `all`.
+      clipping_norm: Of all.
+
+    Raises:
+      UserError: If one is not possible.
+    """
+    return [
+        Settings(
+            LocalTraining(rate, batch_size=batch, epochs=passes, clipping_norm=clipping_norm),
+            _layers(names),
+        )
+        for names, batch, passes, rate in itertools.product(
+            layers, batch_sizes, epochs, learning_rates
+        )
+    ]
+
+
+def _layers(names: str) -> tuple[str, ...]:
+    chosen = () if names == "all" else tuple(names.split(","))
+    for name in chosen:
+        if name not in model.Weights._fields:
+            raise UserError(
+                f"layers: {name!r} given, must be among {', '.join(model.Weights._fields)}, or all"
+            )
+    return chosen
 
 
 class Phone(NamedTuple):
@@ -191,8 +253,46 @@ def learn(
     )
 
 
+def learn_from_file(
+    package: Package,
+    path: files.PathLike,
+    settings: LocalTraining,
+    *,
+    weighting: Literal["sentences", "uniform"] | None,
+) -> update.Update:
+    """Does what a phone does in a round, on a file with a sentence a line.
+
+    Args:
+      package: What the phone has.
+      path: The file, UTF-8.
+      settings: How it trains.
+      weighting: How its update counts; None for a personal checkpoint.
+
+    Raises:
+      UserError: If the file cannot be read, or has no word in it.
+    """
+    try:
+        sentences = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text") from error
+    rows = package.tokenizer.rows(sentences, package.learner.length)
+    if not len(rows):
+        raise UserError(f"{path}: has no words to learn from")
+    weights = {None: 0.0, "sentences": float(len(rows)), "uniform": 1.0}
+    return learn(
+        package.learner,
+        rows,
+        settings,
+        purpose="personal" if weighting is None else "update",
+        vocabulary_sha256=package.vocabulary_sha256,
+        weight=weights[weighting],
+    )
+
+
 def load_personal(
-    learner: Learner, path: Any, *, vocabulary_sha256: str, migrate: bool = False
+    learner: Learner, path: files.PathLike, *, vocabulary_sha256: str, migrate: bool = False
 ) -> None:
     """Gives a learner the weights of a personal checkpoint (`update.personal_weights`)."""
     learner.reset()

@@ -7,18 +7,40 @@ import unicodedata
 import numpy as np
 import pytest
 
-from fedkeyboard import model
+from fedkeyboard import evaluation, keystrokes, metrics, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.words import words
-from tflite_export import golden, litert, package, parity
+from tflite_export import accuracy, golden, litert, package, parity, verify
+from tflite_export import manifest as manifests
+from tflite_export.learner import weights_sha256
 from tflite_export.litert import LiteModel
 
 TRAINING = {"rounds": 3, "algorithm": "federated averaging"}
 METRICS = {"split": "test", "top1_recall": 0.25}
 
 
+@pytest.fixture(scope="module")
+def converted():
+    """Makes a conversion one that remembers, since most packages here are of the same weights."""
+    files = {}
+
+    def remembering(convert):
+        def of(weights, sizes, how):
+            key = (convert.__name__, weights_sha256(weights), sizes, how)
+            if key not in files:
+                files[key] = convert(weights, sizes, how)
+            return files[key]
+
+        return of
+
+    return remembering
+
+
 @pytest.fixture
-def export(weights, sizes, tokenizer):
+def export(weights, sizes, tokenizer, converted, monkeypatch):
+    for convert in (package.inference_file, package.training_file):
+        monkeypatch.setattr(package, convert.__name__, converted(convert))
+
     def run(directory, **changes):
         arguments = {
             "weights": weights,
@@ -26,6 +48,8 @@ def export(weights, sizes, tokenizer):
             "tokenizer": tokenizer,
             "training": TRAINING,
             "metrics": METRICS,
+            "precision": "float32",
+            "train_storage": "float32",
         }
         return package.export(directory, **{**arguments, **changes})
 
@@ -38,30 +62,28 @@ def contents(directory):
 
 def test_the_package_is_what_its_manifest_says(export, tmp_path, weights):
     directory = tmp_path / "deep" / "export"
-    manifest = export(directory)
-    assert package.load_manifest(directory) == manifest
+    assert export(directory).passed
+    manifest = manifests.load(directory)
     written = contents(directory)
     assert (
         set(written)
-        == {*manifest["files"], "manifest.json"}
+        == {*manifest.files, "manifest.json"}
         == {
-            "model_infer.tflite",
-            "vocabulary.txt",
-            "golden.json",
-            "manifest.json",
+            *("model_infer.tflite", "model_train.tflite"),
+            *("vocabulary.txt", "golden.json", "manifest.json"),
         }
     )
-    for name, said in manifest["files"].items():
-        assert said["bytes"] == len(written[name])
-        assert said["sha256"] == hashlib.sha256(written[name]).hexdigest()
-    assert manifest["model"] == {
+    for name, said in manifest.files.items():
+        assert said.bytes == len(written[name])
+        assert said.sha256 == hashlib.sha256(written[name]).hexdigest()
+    assert manifest.model.model_dump(exclude={"weights_sha256"}) == {
         "vocabulary": 50,
         "embedding": 8,
         "units": 12,
         "length": 6,
         "weights": 50 * 8 + 2 * 8 * 36 + 36 + 12 * 8 + 50,
     }
-    assert (manifest["training"], manifest["metrics"]) == (TRAINING, METRICS)
+    assert (manifest.training, manifest.metrics) == (TRAINING, METRICS)
     assert [path.name for path in directory.parent.iterdir()] == ["export"]
     assert {path.stat().st_mode & 0o444 for path in directory.iterdir()} == {0o444}
 
@@ -73,15 +95,41 @@ def test_the_signatures_are_those_of_the_file(export, tmp_path):
     suggestions = {"suggestions": tensor("int32", 1, 3), "probabilities": tensor("float32", 1, 3)}
     state = {"output": tensor("float32", 1, 8), "cell": tensor("float32", 1, 12)}
     before = {"word": tensor("int32", 1), **state}
-    assert export(tmp_path / "export")["signatures"] == {
-        "model_infer.tflite": {
-            "predict": {"inputs": {"words": tensor("int32", 1, 6)}, "outputs": suggestions},
-            "step": {"inputs": before, "outputs": {**suggestions, **state}},
-            "score": {
-                "inputs": before,
-                "outputs": {"log_probabilities": tensor("float32", 1, 50), **state},
-            },
-        }
+    number, count = tensor("float32"), tensor("int32")
+    sentences = {"sentences": tensor("int32", -1, 7), "mask": tensor("float32", -1, 6)}
+    weights = {
+        "embedding": tensor("float32", 50, 8),
+        "input_kernel": tensor("float32", 8, 36),
+        "recurrent_kernel": tensor("float32", 8, 36),
+        "bias": tensor("float32", 36),
+        "projection": tensor("float32", 12, 8),
+        "output_bias": tensor("float32", 50),
+    }
+    inference = {
+        "predict": {"inputs": {"words": tensor("int32", 1, 6)}, "outputs": suggestions},
+        "step": {"inputs": before, "outputs": {**suggestions, **state}},
+        "score": {
+            "inputs": before,
+            "outputs": {"log_probabilities": tensor("float32", 1, 50), **state},
+        },
+    }
+    learning = {
+        "train": {
+            "inputs": {**sentences, "learning_rate": number, "clipping_norm": number},
+            "outputs": {"loss": number},
+        },
+        "evaluate": {
+            "inputs": sentences,
+            "outputs": {"loss": number, "words": count, "top1_hits": count, "top3_hits": count},
+        },
+        "get_weights": {"inputs": {"anything": number}, "outputs": weights},
+        "set_weights": {"inputs": weights, "outputs": {"done": count}},
+        "reset": {"inputs": {"anything": number}, "outputs": {"done": count}},
+    }
+    export(tmp_path / "export")
+    assert manifests.load(tmp_path / "export").model_dump()["signatures"] == {
+        "model_infer.tflite": inference,
+        "model_train.tflite": {**inference, **learning},
     }
 
 
@@ -128,11 +176,10 @@ def test_an_older_package_is_replaced(export, tmp_path, make_weights, sizes):
     export(directory)
     before = contents(directory)
     (directory / "of_an_older_version.txt").write_text("old")
-    manifest = export(directory, weights=make_weights(sizes, seed=1))
+    export(directory, weights=make_weights(sizes, seed=1))
     after = contents(directory)
     assert set(after) == set(before)
     assert after["model_infer.tflite"] != before["model_infer.tflite"]
-    assert package.load_manifest(directory) == manifest
     assert list(tmp_path.iterdir()) == [directory]
 
 
@@ -141,7 +188,7 @@ def test_an_empty_directory_and_a_link_are_filled(export, tmp_path):
     directory.mkdir()
     link.symlink_to(directory)
     export(link)
-    assert link.is_symlink() and package.load_manifest(link) == package.load_manifest(directory)
+    assert link.is_symlink() and manifests.load(link) == manifests.load(directory)
 
 
 @pytest.mark.parametrize("manifest", [None, "{}", "no json", "[]", '{"format": {"name": "x"}}'])
@@ -167,7 +214,7 @@ def refuse(*_):
     ("place", "name"),
     [
         (parity, "check"),
-        (package.convert, "check_operators"),
+        (verify.convert, "check_operators"),
         (golden, "examples"),
         (package.importlib.metadata, "version"),
     ],
@@ -252,19 +299,72 @@ def test_an_unwritable_place_is_one_line(export, tmp_path):
 
 def test_manifests_of_other_formats_are_refused(export, tmp_path):
     with pytest.raises(UserError, match="not a phone package"):
-        package.load_manifest(tmp_path)
+        manifests.load(tmp_path)
     directory = tmp_path / "export"
-    manifest = export(directory)
-    manifest["format"]["version"] = 2
-    (directory / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="format 2"):
-        package.load_manifest(directory)
-    # It still is a package of ours, and may be replaced.
     export(directory)
-    assert package.load_manifest(directory)["format"]["version"] == 1
+    path = directory / "manifest.json"
+    written = json.loads(path.read_text())
+
+    def changed(**changes):
+        path.write_text(json.dumps({**written, **changes}))
+
+    for version in ("1", 1, "3.0"):
+        changed(format={**written["format"], "version": version})
+        with pytest.raises(UserError, match=f"format {version};.*export it again"):
+            manifests.load(directory)
+    # It still is a package of ours, and may be replaced.
+    assert manifests.is_package(directory)
+    changed(format={**written["format"], "version": "2.9"}, something_new=1)
+    assert manifests.load(directory).model.vocabulary == 50
+    changed(model={**written["model"], "weights_sha256": "abc"})
+    with pytest.raises(UserError, match=r"manifest.json: model.weights_sha256: .*export"):
+        manifests.load(directory)
+
+
+def test_the_schema_is_that_of_the_manifest():
+    committed = pathlib.Path(manifests.__file__).with_name("manifest.schema.json")
+    assert json.loads(committed.read_text()) == manifests.schema()
 
 
 def test_the_file_in_the_package_is_the_models(export, tmp_path, exported):
     export(tmp_path / "export")
     packaged = LiteModel(tmp_path / "export" / "model_infer.tflite")
     assert packaged.suggest([5, 6, 7]) == exported.suggest([5, 6, 7])
+
+
+@pytest.mark.parametrize(("precision", "train_storage"), [("int8", "int8"), ("float16", "int8")])
+def test_precisions_are_measured_on_unseen_text(
+    export, tmp_path, tokenizer, sizes, precision, train_storage
+):
+    users = [["how are you", "i know that"], ["we can go out on friday"]]
+    rows = [tokenizer.rows(texts, sizes.length) for texts in users]
+    report = export(
+        tmp_path / "export",
+        unseen=package.Unseen("validation", rows),
+        precision=precision,
+        train_storage=train_storage,
+    )
+    assert report.passed
+    manifest = manifests.load(tmp_path / "export")
+    assert manifest.files["model_infer.tflite"].precision == precision
+    assert manifest.files["model_train.tflite"].precision == train_storage
+    said = manifest.accuracy
+    assert (said.split, said.users, said.words) == ("validation", 2, 12)
+    assert set(said.inference) == {"float32", "float16", "int8"}
+    assert set(said.training) == {train_storage}
+    with_this = accuracy.count(
+        LiteModel(tmp_path / "export" / "model_infer.tflite"), np.concatenate(rows)
+    )
+    assert said.inference[precision].model_dump() == with_this.recall()
+
+
+def test_accuracy_is_that_of_the_evaluation(exported, tokenizer, sizes):
+    """Words outside the vocabulary are misses, ends of sentences are no targets."""
+    texts = ["how are you", "zzyzxq is good", "i will tell you all about it when i see you", "ok"]
+    text = tokenizer.text(texts, sizes.length)
+    prefixes = keystrokes.prefixes(tokenizer.vocabulary)
+    scorer = evaluation.LogProbabilitiesScorer(exported.log_probabilities, prefixes)
+    expected = metrics.count(text, scorer.score(text))
+    hits = accuracy.count(exported, text.words)
+    assert tuple(hits) == (expected.words, expected.top1, expected.top3)
+    assert 0 < hits.top3 < hits.words

@@ -1,0 +1,157 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from fedkeyboard import model, update
+from fedkeyboard.errors import UserError
+
+SIZES = model.Sizes(vocabulary=12, embedding=3, units=4, length=5)
+SHAPES = model.weight_shapes(SIZES)
+ONE, OTHER = "1" * 64, "2" * 64
+
+
+def metadata(**changes):
+    said = {
+        "purpose": "update",
+        "weights_sha256": ONE,
+        "vocabulary_sha256": OTHER,
+        "weight": 7.0,
+        "sentences": 7,
+        "steps": 2,
+        "loss": 4.25,
+        "learning_rate": 0.1,
+        "clipping_norm": 1.0,
+        "batch_size": 4,
+        "epochs": 1,
+    }
+    return update.Metadata(**{**said, **changes})
+
+
+def draw(seed):
+    generator = np.random.default_rng(seed)
+    return model.Weights(*(generator.normal(size=s).astype(np.float32) for s in SHAPES))
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "update.npz"
+    update.write(path, update.Update(draw(0), metadata()))
+    return path
+
+
+def test_what_was_written_is_read(path):
+    difference, said = update.read(path, SHAPES)
+    assert said == metadata()
+    for mine, expected in zip(difference, draw(0), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    # As the format promises: NumPy's own reader, and JSON.
+    with np.load(path) as arrays:
+        assert set(model.Weights._fields) < set(arrays.files)
+        assert arrays["bias"].dtype == np.float32
+        assert json.loads(arrays["metadata.json"])["format"] == "fedkeyboard.update"
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, -30, -1])
+def test_part_of_a_file_is_refused(path, kept):
+    path.write_bytes(path.read_bytes()[:kept])
+    assert_refused(path, "not a fedkeyboard.update file")
+
+
+def test_a_changed_byte_is_seen(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert_refused(path, "not a fedkeyboard.update file")
+
+
+def assert_refused(path, match, shapes=SHAPES):
+    with pytest.raises(UserError, match=match) as caught:
+        update.read(path, shapes)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def rewritten(path, *, drop=None, said=None, arrays=None):
+    """Writes an update as no client should."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if name != drop}
+    if said is not None:
+        whole = json.loads(members["metadata.json"])
+        members["metadata.json"] = json.dumps({**whole, **said}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            if arrays is not None and name in arrays:
+                with archive.open(name, "w") as member:
+                    np.lib.format.write_array(member, arrays[name])
+            else:
+                archive.writestr(name, content)
+
+
+def test_what_is_no_update_is_refused(path, tmp_path):
+    assert_refused(tmp_path / "missing.npz", "No such file")
+    assert_refused(tmp_path, "Is a directory")
+    np.savez(tmp_path / "other.npz", embedding=np.zeros(3))
+    assert_refused(tmp_path / "other.npz", "not a fedkeyboard.update file")
+    other = model.weight_shapes(model.Sizes(vocabulary=12, embedding=3, units=5, length=5))
+    assert_refused(path, r"input_kernel is float32 \(3, 12\), not float32 \(3, 15\)", other)
+
+
+@pytest.mark.parametrize(
+    ("said", "match"),
+    [
+        ({"format": "other"}, "metadata.json: format"),
+        ({"version": "2.0"}, "metadata.json: version"),
+        ({"weight": -1}, "metadata.json: weight"),
+        ({"weights_sha256": "abc"}, "metadata.json: weights_sha256"),
+        ({"purpose": "sell"}, "metadata.json: purpose"),
+    ],
+)
+def test_metadata_is_checked(path, said, match):
+    rewritten(path, said=said)
+    assert_refused(path, match)
+
+
+def test_a_newer_minor_version_is_read(path):
+    rewritten(path, said={"version": "1.3", "charging": True})
+    assert update.read(path, SHAPES).metadata.version == "1.3"
+
+
+@pytest.mark.parametrize(
+    ("array", "match"),
+    [
+        (np.full(12, np.nan, np.float32), "output_bias is not finite"),
+        (np.zeros(12, np.float64), "output_bias is float64"),
+        (np.array([{}] * 12, object), "not a fedkeyboard.update file"),
+    ],
+)
+def test_arrays_are_checked(path, array, match):
+    """Also that none is a pickle, which could run what it likes."""
+    rewritten(path, arrays={"output_bias.npy": array})
+    assert_refused(path, match)
+
+
+def test_an_array_that_is_missing_is_seen(path):
+    rewritten(path, drop="bias.npy")
+    assert_refused(path, "bias")
+
+
+def test_personal_weights_belong_to_a_model(path):
+    base, newer = draw(1), draw(2)
+
+    def load(weights, weights_sha256, **changes):
+        return update.personal_weights(
+            path,
+            weights,
+            **{"weights_sha256": weights_sha256, "vocabulary_sha256": OTHER, **changes},
+        )
+
+    for mine, b, d in zip(load(base, ONE), base, draw(0), strict=True):
+        np.testing.assert_array_equal(mine, b + d)
+    with pytest.raises(UserError, match="another model .*migrate"):
+        load(newer, OTHER)
+    for mine, b, d in zip(load(newer, OTHER, migrate=True), newer, draw(0), strict=True):
+        np.testing.assert_array_equal(mine, b + d)
+    with pytest.raises(UserError, match="another vocabulary"):
+        load(newer, OTHER, migrate=True, vocabulary_sha256=ONE)

@@ -1,0 +1,175 @@
+"""A round by phones in LiteRT against the same round simulated in TFF."""
+
+import asyncio
+
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+
+from data.population import Population
+from fedkeyboard import federated_learning, model, runtime, update
+from fedkeyboard.errors import UserError
+from fedkeyboard.local_training import LocalTraining
+from simulation import aggregation, assessment, config, experiment, fleet, runs, training
+from tflite_export import convert, personalization, signatures
+from tflite_export.learner import Learner, weights_sha256
+
+VOCABULARY = "7" * 64
+PHONES = 3
+
+
+@pytest.fixture(scope="module")
+def run(tiny_population, tiny_tokenizer, tmp_path_factory):
+    """A run with Adam and schedules, whose state is more than weights, after two rounds."""
+    settings = config.load(
+        "simulation/configs/chitchat.toml",
+        [
+            *("model.embedding=6", "model.units=9", "model.length=8"),
+            *("rounds.count=2", "rounds.cohort=3", "rounds.validate_every=2"),
+            *("client.batch_size=4", "client.learning_rate=0.3", "client.decay_rounds=50"),
+            *("server.optimizer=adam", "server.learning_rate=0.01", "server.warmup_rounds=5"),
+        ],
+    )
+    settings = experiment.on_population(settings, tiny_population)
+    path = tmp_path_factory.mktemp("runs") / "one"
+    with Population.open(tiny_population) as population, runs.claimed(path):
+        made = runs.begin(path, settings, population, tiny_tokenizer)
+        training.train(
+            made,
+            assessment.reader(made, population),
+            fleet.of(settings, population),
+            lambda report: None,
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def learner(run, tmp_path_factory):
+    weights, _ = run.weights()
+    path = tmp_path_factory.mktemp("phone") / "model_train.tflite"
+    module = signatures.TrainingModule(weights, run.sizes)
+    path.write_bytes(convert.convert(module, signatures.TRAINING_SIGNATURES))
+    return Learner(path)
+
+
+@pytest.fixture(scope="module")
+def phones(run, tiny_texts):
+    return [run.tokenizer.rows(text, run.sizes.length) for text in tiny_texts[:PHONES]]
+
+
+@pytest.fixture(scope="module")
+def paths(run, learner, phones, tmp_path_factory):
+    """What the phones send after their round, at the rate that the schedule has reached."""
+    rate = float(training.client_schedule(run)(np.int32(2)))
+    client = run.config.client
+    settings = LocalTraining(rate, batch_size=4, clipping_norm=client.clipping_norm)
+    directory = tmp_path_factory.mktemp("updates")
+    for i, rows in enumerate(phones):
+        learned = personalization.learn(
+            learner,
+            rows,
+            settings,
+            purpose="update",
+            vocabulary_sha256=VOCABULARY,
+            weight=float(len(rows)),
+        )
+        update.write(directory / f"{i}.npz", learned)
+    return sorted(directory.iterdir())
+
+
+@pytest.fixture
+def aggregate(run, learner, paths, tmp_path):
+    learner.reset()
+    name = weights_sha256(learner.weights())
+
+    def aggregate(updates=paths, out=tmp_path / "next", **changes):
+        arguments = {"weights_sha256": name, "vocabulary_sha256": VOCABULARY, **changes}
+        return aggregation.aggregate(run, updates, out, **arguments)
+
+    return aggregate
+
+
+def simulated(run, phones):
+    """The same round by TFF: the state after it."""
+
+    async def one_round():
+        process = training._process(run)
+        initial = await tff.program.materialize_value(process.initialize())
+        state, _ = await training.Checkpoints(run).load(initial)
+        data = [federated_learning.phone_data(rows) for rows in phones]
+        return await tff.program.materialize_value(process.next(state, data).state)
+
+    with runtime.tff_runtime():
+        return asyncio.run(one_round())
+
+
+def test_phones_and_simulation_give_the_same_next_round(run, aggregate, phones):
+    expected = simulated(run, phones)
+    made = aggregate()
+    weights, number = made.weights()
+    assert number == 3
+    was, _ = run.weights()
+    for name, mine, theirs, before in zip(
+        model.Weights._fields,
+        weights,
+        expected.global_model_weights.trainable,
+        was,
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5, err_msg=name)
+        assert np.max(np.abs(mine - before)) > 1e-4
+
+    async def load(template):
+        return await training.Checkpoints(made).load(template)
+
+    state, number = asyncio.run(load(expected))
+    assert number == 3
+    # Moments and the rounds of both schedules too.
+    leaves = zip(
+        tff.structure.flatten(tff.structure.from_container(state, recursive=True)),
+        tff.structure.flatten(tff.structure.from_container(expected, recursive=True)),
+        strict=True,
+    )
+    for mine, theirs in leaves:
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_the_next_run_goes_on(run, aggregate, tiny_population):
+    made = runs.open_run(aggregate().path)
+    assert made.config.rounds.count == 3 and len(made.tokenizer) == len(run.tokenizer)
+    longer = made.config.rounds.model_copy(update={"count": 4})
+    settings = made.config.model_copy(update={"rounds": longer})
+    seen = []
+    with Population.open(tiny_population) as population, runs.claimed(made.path):
+        going_on = runs.begin(made.path, settings, population, made.tokenizer)
+        training.train(
+            going_on,
+            assessment.reader(going_on, population),
+            fleet.of(settings, population),
+            seen.append,
+        )
+    assert [report.round for report in seen] == [4]
+
+
+def test_what_does_not_belong_to_the_round_is_refused(run, aggregate, paths, tmp_path):
+    def assert_refused(match, updates=paths, **changes):
+        with pytest.raises(UserError, match=match) as caught:
+            aggregate(updates, **changes)
+        assert "\n" not in str(caught.value) and not (tmp_path / "next").exists()
+
+    assert_refused("trained from another package", weights_sha256="3" * 64)
+    assert_refused("trained from another package", vocabulary_sha256="3" * 64)
+    assert_refused("No such file", [*paths, tmp_path / "missing.npz"])
+    personal = update.read(paths[0], model.weight_shapes(run.sizes))
+    metadata = personal.metadata.model_copy(update={"purpose": "personal"})
+    update.write(tmp_path / "personal.npz", personal._replace(metadata=metadata))
+    assert_refused("stays on its phone", [tmp_path / "personal.npz"])
+
+
+def test_only_federated_averaging_takes_updates(run, paths, tmp_path):
+    client = run.config.client.model_copy(update={"algorithm": "fedsgd"})
+    other = runs.Run(run.path, run.config.model_copy(update={"client": client}), run.tokenizer)
+    with pytest.raises(UserError, match='algorithm = "fedavg"'):
+        aggregation.aggregate(
+            other, paths, tmp_path / "next", weights_sha256="1" * 64, vocabulary_sha256=VOCABULARY
+        )
