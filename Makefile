@@ -5,7 +5,7 @@
 #   make simulate RUN=D RESUME=1         continue a run
 #   make fleet ROUNDS=3000               the rounds of gboard.toml (or CONFIG=F) without training
 #   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
-#   make evaluate|export|personalize|compare RUN=D
+#   make evaluate|export|verify|personalize|compare RUN=D
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
@@ -24,7 +24,7 @@ export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: simulate fleet sweep evaluate export personalize compare benchmark test lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare benchmark test lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -42,6 +42,9 @@ evaluate: .venv/.synced
 
 export: .venv/.synced
 	$(BIN)/fedkeyboard export $(or $(RUN),runs/latest)
+
+verify: .venv/.synced
+	$(BIN)/fedkeyboard verify $(or $(RUN),runs/latest)
 
 personalize: .venv/.synced
 	$(BIN)/fedkeyboard personalize $(or $(RUN),runs/latest) --split $(SPLIT)
