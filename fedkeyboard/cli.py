@@ -660,11 +660,8 @@ def _unseen(
     from simulation import assessment
     from tflite_export.package import Unseen
 
-    with (
-        run.open_population(moved_to) as population,
-        assessment.users(run, population, split, "measuring the files on", _ERR) as texts,
-    ):
-        yield Unseen(split, (text.words[:sentences] for text in texts))
+    with assessment.unseen_rows(run, moved_to, split, sentences, _ERR) as rows:
+        yield None if rows is None else Unseen(split, rows)
 
 
 def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:

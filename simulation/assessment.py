@@ -11,6 +11,7 @@ from data.population import Population
 from fedkeyboard import (
     beam,
     evaluation,
+    files,
     keystrokes,
     metrics,
     model,
@@ -107,3 +108,30 @@ def texts(
                 advance()
 
         yield read()
+
+
+@contextlib.contextmanager
+def unseen_rows(
+    run: runs.Run,
+    moved_to: files.PathLike | None,
+    split: str,
+    sentences: int,
+    console: Console,
+) -> Iterator[Iterator[np.ndarray] | None]:
+    """Yields int32 `[n, T + 1]` sentences of each of a split's users, at most so many of each.
+
+    None, and a word about it, if the population is gone and nobody says where to.
+    """
+    if moved_to is None and not run.population_file().exists():
+        progress.say(
+            console,
+            f"what the precisions cost is not measured: {run.population_file()} is gone; say where "
+            "it is now with --population",
+        )
+        yield None
+        return
+    with (
+        run.open_population(moved_to) as population,
+        users(run, population, split, "measuring the files on", console) as of_users,
+    ):
+        yield (text.words[:sentences] for text in of_users)

@@ -69,6 +69,10 @@ class Run:
             raise RunFailure(f"{path}: damaged: not what a run begins with; begin a new run")
         return record
 
+    def population_file(self) -> pathlib.Path:
+        """Where the population was at the run's begin."""
+        return pathlib.Path(self.population_record()["file"])
+
     def open_population(self, moved_to: files.PathLike | None = None) -> Population:
         """Opens the population that the run trains on.
 
@@ -79,7 +83,7 @@ class Run:
           UserError: If the file is gone or has other contents than at the run's begin.
         """
         record = self.population_record()
-        if moved_to is None and not pathlib.Path(record["file"]).exists():
+        if moved_to is None and not self.population_file().exists():
             raise UserError(
                 f"{record['file']}: gone, and {self.path} was trained on it; say where it is now "
                 "with --population"

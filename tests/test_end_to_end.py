@@ -320,6 +320,11 @@ def test_a_run_whose_population_moved(run, population, tmp_path):
         assert "--population" in fails(2, *asked, copy)
         found = json.loads(succeeds(*asked, copy, "--population", moved, "--json"))
         assert found["top1_recall"] == metrics["top1_recall"]
+    exported = command("export", copy, "--json")
+    assert exported.returncode == 0 and "--population" in exported.stderr
+    assert json.loads(exported.stdout)["accuracy"] is None
+    measured = json.loads(succeeds("export", copy, "--population", moved, "--json"))
+    assert measured["accuracy"]["users"] == metrics["users"]
 
 
 def test_a_page_does_not_take_the_place_of_something_else(run, tmp_path):

@@ -19,7 +19,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -108,9 +108,10 @@ def export(
     _check_replaceable(target)
     _check_model(weights, sizes, tokenizer)
     # float32 also for the proof that the conversion is right.
-    wanted = Precision.__args__ if unseen is not None else {precision, "float32"}
+    all_of_them = get_args(Precision)
+    wanted = all_of_them if unseen is not None else {precision, "float32"}
     inference = {
-        each: inference_file(weights, sizes, each) for each in Precision.__args__ if each in wanted
+        each: inference_file(weights, sizes, each) for each in all_of_them if each in wanted
     }
     learning = training_file(weights, sizes, train_storage)
     try:
