@@ -14,6 +14,8 @@ from fedkeyboard import files
 from fedkeyboard.errors import UserError
 
 FILE = "manifest.json"
+INFERENCE_FILE = "model_infer.tflite"
+TRAINING_FILE = "model_train.tflite"
 FORMAT_NAME = "fedkeyboard-phone-package"
 # The first number changes when a client must change, the second when there is more to read.
 FORMAT_VERSION = "2.0"

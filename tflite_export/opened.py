@@ -5,12 +5,13 @@ import hashlib
 import pathlib
 from typing import Any
 
-from fedkeyboard import files, keystrokes
+from fedkeyboard import files, keystrokes, model
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE, Tokenizer
 from tflite_export import manifest
 from tflite_export.learner import Learner
-from tflite_export.verify import INFERENCE_FILE, TRAINING_FILE
+from tflite_export.litert import LiteModel
+from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
 
 
 class Package:
@@ -40,6 +41,11 @@ class Package:
         }
 
     @functools.cached_property
+    def inference(self) -> LiteModel:
+        """`model_infer.tflite`."""
+        return LiteModel(self.path / INFERENCE_FILE)
+
+    @functools.cached_property
     def learner(self) -> Learner:
         """`model_train.tflite`."""
         return Learner(self.path / TRAINING_FILE)
@@ -58,6 +64,12 @@ class Package:
                 f"{self.manifest.model.vocabulary}; export it again"
             )
         return tokenizer
+
+    @property
+    def sizes(self) -> model.Sizes:
+        """The model's."""
+        of = self.manifest.model
+        return model.Sizes(of.vocabulary, of.embedding, of.units, of.length)
 
     @functools.cached_property
     def prefixes(self) -> keystrokes.Prefixes:

@@ -42,8 +42,7 @@ from tflite_export import (
 )
 from tflite_export.learner import Learner, weights_sha256
 from tflite_export.litert import LiteModel
-from tflite_export.manifest import Manifest, Precision
-from tflite_export.verify import INFERENCE_FILE, TRAINING_FILE
+from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE, Manifest, Precision
 
 NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kind = "word"'
 

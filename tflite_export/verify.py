@@ -10,7 +10,6 @@ training    one step in LiteRT gives the weights that the simulation's client wo
 
 import hashlib
 import json
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,14 +19,13 @@ import tensorflow as tf
 
 from fedkeyboard import files, local_training, model
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, VOCABULARY_FILE, Tokenizer
+from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, VOCABULARY_FILE
 from fedkeyboard.words import words
 from tflite_export import convert, golden, manifest, parity, storage
-from tflite_export.learner import Learner, weights_sha256
+from tflite_export.learner import weights_sha256
 from tflite_export.litert import LiteModel
-
-INFERENCE_FILE = "model_infer.tflite"
-TRAINING_FILE = "model_train.tflite"
+from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
+from tflite_export.opened import Package
 
 # Largest difference of a weight after one local step, LiteRT against TensorFlow.
 STEP_TOLERANCE = 1e-6
@@ -93,26 +91,26 @@ def verify(directory: files.PathLike, weights: model.Weights | None = None) -> R
     Raises:
       UserError: If it is no package that this version reads.
     """
-    package = _Package(pathlib.Path(directory))
-    checks = [_checked("files", package.check_files)]
+    checks_of = _Checks(Package(directory))
+    checks = [_checked("files", checks_of.check_files)]
     # What has other contents than its manifest says is not opened.
     if checks[0].passed:
         checks += [
-            _checked("operators", package.check_operators),
-            _checked("signatures", package.check_signatures),
-            _checked("golden texts", package.check_texts),
-            _checked("golden suggestions", package.check_suggestions),
-            _checked("golden training", package.check_training),
-            _checked("weights' name", package.check_name),
+            _checked("operators", checks_of.check_operators),
+            _checked("signatures", checks_of.check_signatures),
+            _checked("golden texts", checks_of.check_texts),
+            _checked("golden suggestions", checks_of.check_suggestions),
+            _checked("golden training", checks_of.check_training),
+            _checked("weights' name", checks_of.check_name),
         ]
         if weights is not None:
             checks += [
-                _checked("weights, inference", lambda: package.check_inference(weights)),
-                _checked("weights, training", lambda: package.check_learner(weights)),
+                _checked("weights, inference", lambda: checks_of.check_inference(weights)),
+                _checked("weights, training", lambda: checks_of.check_learner(weights)),
             ]
-        checks.append(_checked("a local step", package.check_step))
+        checks.append(_checked("a local step", checks_of.check_step))
     report = Report(checks, [])
-    return report._replace(timings=package.timings()) if report.passed else report
+    return report._replace(timings=checks_of.timings()) if report.passed else report
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
@@ -120,15 +118,19 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
         return Check(name, True, check())
     except UserError as error:
         return Check(name, False, str(error))
+    # What a stranger's golden.json may raise that has not the keys and types of ours.
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        line = " ".join(str(error).split())
+        return Check(name, False, f"cannot be checked: {type(error).__name__}: {line}")
 
 
-class _Package:
+class _Checks:
     """A package that is being verified. Each check returns what it saw, or raises."""
 
-    def __init__(self, directory: pathlib.Path):
-        self._directory = directory
-        self._manifest = manifest.load(directory)
-        self._opened: dict[str, LiteModel] = {}
+    def __init__(self, package: Package):
+        self._package = package
+        self._directory = package.path
+        self._manifest = package.manifest
 
     def check_files(self) -> str:
         there = {path.name for path in self._directory.iterdir()} - {manifest.FILE}
@@ -151,17 +153,17 @@ class _Package:
         return "builtin only"
 
     def check_signatures(self) -> str:
-        for name in (INFERENCE_FILE, TRAINING_FILE):
+        for name, exported in self._files():
             said = {
                 signature: of.model_dump()
                 for signature, of in self._manifest.signatures.get(name, {}).items()
             }
-            if said != self._open(name).signatures():
+            if said != exported.signatures():
                 raise RunFailure(f"{name}: has other signatures than the manifest says")
         return ", ".join(self._manifest.signatures[TRAINING_FILE])
 
     def check_texts(self) -> str:
-        tokenizer, examples = self._tokenizer(), self._golden()["examples"]
+        tokenizer, examples = self._package.tokenizer, self._golden()["examples"]
         for example in examples:
             text = example["text"]
             if words(text) != example["words"] or tokenizer.encode(text) != example["ids"]:
@@ -169,7 +171,7 @@ class _Package:
         return f"{len(examples)} texts"
 
     def check_suggestions(self) -> str:
-        exported, tokenizer = self._open(INFERENCE_FILE), self._tokenizer()
+        exported, tokenizer = self._package.inference, self._package.tokenizer
         worst, content = 0.0, self._golden()
         for example in content["examples"]:
             suggested = exported.suggest(example["ids"])
@@ -195,8 +197,8 @@ class _Package:
         return f"{len(content['examples'])} texts, probabilities within {worst:.1g}"
 
     def check_training(self) -> str:
-        learner, said = self._learner(), self._golden()["training"]
-        rows = self._tokenizer().rows(said["texts"], learner.length)
+        learner, said = self._package.learner, self._golden()["training"]
+        rows = self._package.tokenizer.rows(said["texts"], learner.length)
         if rows.tolist() != said["rows"]:
             raise RunFailure(f"{golden.FILE}: its training texts are other ids")
         settings = local_training.LocalTraining(
@@ -212,7 +214,7 @@ class _Package:
         return f"{len(losses)} steps, losses within {worst:.1g} nats"
 
     def check_name(self) -> str:
-        learner = self._learner()
+        learner = self._package.learner
         before = learner.weights()
         if weights_sha256(before) != self._manifest.model.weights_sha256:
             raise RunFailure(f"{TRAINING_FILE}: opens with other weights than the manifest names")
@@ -223,7 +225,7 @@ class _Package:
         return self._manifest.model.weights_sha256[:12]
 
     def check_inference(self, weights: model.Weights) -> str:
-        exported = self._open(INFERENCE_FILE)
+        exported = self._package.inference
         precision = self._manifest.files[INFERENCE_FILE].precision
         sentences = [example["ids"] for example in self._golden()["examples"]]
         if precision == "int8":
@@ -232,24 +234,24 @@ class _Package:
             return f"int8: probabilities within {worst:.1g}"
         if precision == "float16":
             weights = parity.rounded_to_float16(weights)
-        parity.check(exported, weights, self._sizes(), sentences)
+        parity.check(exported, weights, self._package.sizes, sentences)
         return f"{precision}: log-probabilities within {parity.TOLERANCE:.0e}"
 
     def check_learner(self, weights: model.Weights) -> str:
         precision = self._manifest.files[TRAINING_FILE].precision
-        opened = self._learner().weights()
+        opened = self._package.learner.weights()
         for name, was, now in zip(model.Weights._fields, weights, opened, strict=True):
             allowed = storage.largest_error(was) if precision == "int8" else 0.0
             if was.shape != now.shape or not np.all(np.abs(was - now) <= allowed):
                 raise RunFailure(f"{TRAINING_FILE}: has another {name} than the run")
         sentences = [example["ids"] for example in self._golden()["examples"]]
-        parity.check(self._learner(), opened, self._sizes(), sentences)
+        parity.check(self._package.learner, opened, self._package.sizes, sentences)
         return f"{precision}: {'half a step of int8' if precision == 'int8' else 'equal'}"
 
     def check_step(self) -> str:
-        learner = self._learner()
+        learner = self._package.learner
         before = model.Weights(*map(tf.constant, learner.weights()))
-        rows = golden.training_rows(self._tokenizer(), learner.length)
+        rows = golden.training_rows(self._package.tokenizer, learner.length)
         settings = local_training.LocalTraining(0.1, batch_size=len(rows), clipping_norm=1.0)
         simulated = tf.function(local_training.train, autograph=False)(before, rows, settings)
         learner.fit(rows, settings)
@@ -265,8 +267,7 @@ class _Package:
     def timings(self) -> list[Timing]:
         """Returns how long the files take."""
         timings = []
-        for name in (INFERENCE_FILE, TRAINING_FILE):
-            exported = self._open(name)
+        for name, exported in self._files():
             padded = np.full((1, self._manifest.model.length), PAD, np.int32)
             padded[0, :5] = [BEGIN, 5, 6, 7, 8]
             begin = {"word": np.array([BEGIN], np.int32), **exported.start}
@@ -279,8 +280,8 @@ class _Package:
                     lambda e=exported, p=padded: e.run("predict", words=p),
                 ),
             ]
-        learner = self._learner()
-        rows = golden.training_rows(self._tokenizer(), learner.length)[:_TRAINED_SENTENCES]
+        learner = self._package.learner
+        rows = golden.training_rows(self._package.tokenizer, learner.length)[:_TRAINED_SENTENCES]
         timings += [
             _timed(
                 TRAINING_FILE,
@@ -298,29 +299,14 @@ class _Package:
         learner.reset()
         return timings
 
-    def _open(self, name: str) -> LiteModel:
-        if name not in self._opened:
-            kind = Learner if name == TRAINING_FILE else LiteModel
-            self._opened[name] = kind(self._directory / name)
-        return self._opened[name]
-
-    def _learner(self) -> Learner:
-        learner = self._open(TRAINING_FILE)
-        assert isinstance(learner, Learner)
-        return learner
-
-    def _tokenizer(self) -> Tokenizer:
-        return Tokenizer.load_vocabulary(self._directory / VOCABULARY_FILE)
+    def _files(self) -> list[tuple[str, LiteModel]]:
+        return [(INFERENCE_FILE, self._package.inference), (TRAINING_FILE, self._package.learner)]
 
     def _golden(self) -> dict[str, Any]:
         try:
             return json.loads((self._directory / golden.FILE).read_bytes())
         except ValueError as error:
             raise RunFailure(f"{golden.FILE}: not JSON: {error}") from error
-
-    def _sizes(self) -> model.Sizes:
-        of = self._manifest.model
-        return model.Sizes(of.vocabulary, of.embedding, of.units, of.length)
 
 
 def _within(worst: float, tolerance: float, what: str) -> None:
