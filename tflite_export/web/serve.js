@@ -90,7 +90,7 @@ function servedFiles(packageDirectory) {
   for (const name of PACKAGE_FILES) files.set(`/package/${name}`, join(packageDirectory, name));
 
   const litert = join(HERE, "node_modules", "@litertjs");
-  if (!existsSync(litert)) throw new UsageError("LiteRT is not installed; run `npm ci` here");
+  if (!existsSync(litert)) throw new UsageError(`LiteRT is not installed; run \`npm ci\` in ${HERE}`);
   files.set("/litert/core.js", join(litert, "core", "dist", "index.js"));
   files.set("/litert/wasm-utils.js", join(litert, "wasm-utils", "dist", "index.js"));
   for (const name of readdirSync(join(litert, "core", "wasm"))) {

@@ -91,7 +91,7 @@ function array(name, bytes, shape) {
   if (bytes[6] !== 1 || described !== header(shape)) {
     throw new Error(`${name}: ${described} is not ${header(shape)}`);
   }
-  const values = new Float32Array(bytes.slice(length).buffer);
+  const values = new Float32Array(new Uint8Array(bytes.subarray(length)).buffer);
   if (!values.every(Number.isFinite)) throw new Error(`${name}: has values that are not finite`);
   return values;
 }
