@@ -10,7 +10,9 @@ import { chromiumPath, packageUnderTest } from "./settings.js";
  * @param {string} [directory] of a package
  * @returns {Promise<{url: string, outside: string[], requests: string[], browser: object,
  *   newPage: (options?: object) => Promise<import("playwright-core").Page>, close: () => Promise<void>}>}
- *   `outside` gathers what was asked of other machines, `requests` all that was asked
+ *   `outside` gathers what was asked of other machines and what failed, `requests` all that was asked.
+ *   With a `policy` of false a page may ask for anything, so that it is seen if it does; else the
+ *   server's policy would hold it back unseen
  */
 export async function startBrowser(directory = packageUnderTest()) {
   const path = chromiumPath();
@@ -26,14 +28,19 @@ export async function startBrowser(directory = packageUnderTest()) {
   });
   const outside = [];
   const requests = [];
-  const newPage = async (options) => {
+  const newPage = async ({ policy = true, ...options } = {}) => {
     const context = await browser.newContext(options);
-    await context.route("**/*", (route) => {
+    await context.route("**/*", async (route) => {
       const address = route.request().url();
       requests.push(address);
-      if (new URL(address).hostname === "127.0.0.1") return route.continue();
-      outside.push(address);
-      return route.abort();
+      if (new URL(address).hostname !== "127.0.0.1") {
+        outside.push(address);
+        return route.abort();
+      }
+      if (policy) return route.continue();
+      const response = await route.fetch();
+      const { "content-security-policy": _, ...headers } = response.headers();
+      return route.fulfill({ response, headers });
     });
     const page = await context.newPage();
     page.on("pageerror", (error) => outside.push(`error in the page: ${error.message}`));

@@ -36,7 +36,7 @@ test("golden.json passes in the page", async () => {
 });
 
 test("type, accept, learn, see the change, forget, see the original", async () => {
-  const page = await chromium.newPage();
+  const page = await chromium.newPage({ policy: false });
   await openKeyboard(page, chromium.url);
   const text = page.locator("#text");
   const suggestions = page.locator("#suggestions button");
