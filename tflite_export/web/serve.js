@@ -70,7 +70,8 @@ export async function serve(packageDirectory, port) {
 export function checkPackage(directory) {
   if (!existsSync(join(directory, "manifest.json"))) {
     throw new UsageError(
-      `${directory}: no phone package; write one with \`make simulate\` or \`make export\`, or give PACKAGE=dir`,
+      `${directory}: no phone package; write one with \`make simulate\` or \`make export\`, ` +
+        "or give PACKAGE=dir",
     );
   }
   const missing = PACKAGE_FILES.find((name) => !existsSync(join(directory, name)));
@@ -90,7 +91,9 @@ function servedFiles(packageDirectory) {
   for (const name of PACKAGE_FILES) files.set(`/package/${name}`, join(packageDirectory, name));
 
   const litert = join(HERE, "node_modules", "@litertjs");
-  if (!existsSync(litert)) throw new UsageError(`LiteRT is not installed; run \`npm ci\` in ${HERE}`);
+  if (!existsSync(litert)) {
+    throw new UsageError(`LiteRT is not installed; run \`npm ci\` in ${HERE}`);
+  }
   files.set("/litert/core.js", join(litert, "core", "dist", "index.js"));
   files.set("/litert/wasm-utils.js", join(litert, "wasm-utils", "dist", "index.js"));
   for (const name of readdirSync(join(litert, "core", "wasm"))) {

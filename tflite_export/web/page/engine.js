@@ -29,13 +29,13 @@ export class Engine {
    * Suggests words: the next one after a space, the rest of the one being typed after a letter.
    *
    * @param {string} text what stands before the caret
-   * @returns {Promise<{word: string, probability: number}[] | null>} best first, at most three; null
-   *   if a newer request or `clear` came meanwhile
+   * @returns {Promise<{word: string, probability: number}[] | null>} best first, at most three;
+   *   null if a newer request or `clear` came meanwhile
    */
   suggest(text) {
     const request = ++this.#newest;
     const isNewest = () => request === this.#newest;
-    // One after the other, since they share what was said; those that are not the newest pass at once.
+    // One after the other, since they share what was said; all but the newest pass at once.
     const answer = this.#turn.then(() => (isNewest() ? this.#answer(text, isNewest) : null));
     this.#turn = answer.catch(() => {});
     return answer;

@@ -31,7 +31,13 @@ export async function checkGolden(base) {
   const vocabulary = new Vocabulary(await phonePackage.text("vocabulary.txt"));
   const infer = await openModel(await phonePackage.bytes("model_infer.tflite"));
   const train = await openModel(await phonePackage.bytes("model_train.tflite"));
-  const report = { failures: [], examples: 0, largestDifference: 0, losses: 0, largestLossDifference: 0 };
+  const report = {
+    failures: [],
+    examples: 0,
+    largestDifference: 0,
+    losses: 0,
+    largestLossDifference: 0,
+  };
   const expect = (holds, what) => holds || report.failures.push(what);
 
   const engine = new Engine(infer, vocabulary, sizes);

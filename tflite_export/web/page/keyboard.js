@@ -35,14 +35,15 @@ export class Keyboard {
    * Switches learning on or off. When on, suggestions are those of the weights that learn.
    *
    * @param {boolean} learns
-   * @returns {Promise<{sentences: number, stored: "none" | "same" | "migrates" | "refused"}>} how many
-   *   sentences were learned from so far, and what became of a stored checkpoint
+   * @returns {Promise<{sentences: number, stored: "none" | "same" | "migrates" | "refused"}>} how
+   *   many sentences were learned from so far, and what became of a stored checkpoint
    */
   setLearning(learns) {
     return this.#change(async () => {
       if (learns) this.#personal ??= await this.#openPersonal();
       this.#learns = learns;
-      return { sentences: this.#personal?.sentences ?? 0, stored: this.#personal?.stored ?? "none" };
+      const { sentences = 0, stored = "none" } = this.#personal ?? {};
+      return { sentences, stored };
     });
   }
 
@@ -69,6 +70,7 @@ export class Keyboard {
       personal.steps += losses.length;
       personal.loss = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
       await store.save(await this.#checkpoint());
+      personal.stored = "same";
       return { sentences: personal.sentences, losses };
     });
   }

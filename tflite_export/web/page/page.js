@@ -7,9 +7,9 @@ const ROWS = ["qwertyuiop", "asdfghjkl", "'zxcvbnm"];
 const BACKSPACE = "M9 5h12v14H9l-6-7zm4 5 4 4m0-4-4 4";
 const RETURN = "M20 6v7H5m5-5-5 5 5 5";
 
-const [status, saved, learn, forget, messages, composer, text, send, strip, keys] = [
-  "status", "saved", "learn", "forget", "messages", "composer", "text", "send", "suggestions", "keys",
-].map((id) => document.getElementById(id));
+const [status, saved, learn, forget] = elements("status", "saved", "learn", "forget");
+const [messages, composer, text, send] = elements("messages", "composer", "text", "send");
+const [strip, keys] = elements("suggestions", "keys");
 const keyboard = remoteKeyboard();
 const pressed = { keys: 0, saved: 0 };
 let vocabularySize = 0;
@@ -23,7 +23,7 @@ async function start() {
     vocabularySize = model.vocabulary;
     // What was learned is kept, and so is that it may be.
     learn.checked = localStorage.getItem("learn") === "yes";
-    if (learn.checked) await switchLearning();
+    if (learn.checked) await switchLearning().catch(fail);
     else say();
     ready = true;
     learn.disabled = forget.disabled = false;
@@ -35,7 +35,7 @@ async function start() {
 
 /** Shows what is suggested before the caret. */
 async function refresh() {
-  send.disabled = !text.value.trim();
+  send.disabled = !ready || !text.value.trim();
   if (!ready) return;
   strip.ariaBusy = "true";
   const suggestions = await keyboard.suggest(beforeCaret());
@@ -72,7 +72,7 @@ function backspace() {
 
 async function submit() {
   const message = text.value.trim();
-  if (!message) return;
+  if (!ready || !message) return;
   text.value = "";
   const item = document.createElement("li");
   item.textContent = message;
@@ -93,10 +93,15 @@ async function submit() {
 }
 
 async function switchLearning() {
-  localStorage.setItem("learn", learn.checked ? "yes" : "no");
   if (learn.checked) status.textContent = "Opening the model that learns…";
-  const { sentences, stored } = await keyboard.setLearning(learn.checked);
-  say(sentences, stored);
+  try {
+    const { sentences, stored } = await keyboard.setLearning(learn.checked);
+    localStorage.setItem("learn", learn.checked ? "yes" : "no");
+    say(sentences, stored);
+  } catch (error) {
+    learn.checked = false;
+    throw error;
+  }
   await refresh();
 }
 
@@ -108,6 +113,7 @@ async function forgetAll() {
 }
 
 function say(sentences = 0, stored = "none") {
+  status.className = "";
   const count = `${sentences} message${sentences === 1 ? "" : "s"}`;
   if (stored === "refused") status.textContent = "What was learned is of another model: not used";
   else if (learn.checked && sentences) status.textContent = `Learned from ${count}`;
@@ -144,7 +150,9 @@ function percent(share) {
 }
 
 function drawKeys() {
-  for (const letters of ROWS) row(...[...letters].map((letter) => key(letter, () => press(letter))));
+  for (const letters of ROWS) {
+    row(...Array.from(letters, (letter) => key(letter, () => press(letter))));
+  }
   keys.lastChild.append(drawn("Backspace", BACKSPACE, key("", backspace, "wide")));
   row(
     key("?", () => press("?"), "wide"),
@@ -174,6 +182,10 @@ function drawn(label, path, button) {
   button.innerHTML = `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${path}" /></svg>`;
   button.setAttribute("aria-label", label);
   return button;
+}
+
+function elements(...ids) {
+  return ids.map((id) => document.getElementById(id));
 }
 
 function beforeCaret() {

@@ -47,8 +47,8 @@ export async function readUpdate(bytes, shapes) {
  *
  * @param {object} metadata of the update
  * @param {object} manifest of the package
- * @returns {"same" | "migrates" | "refused"} "migrates" if the model is another but the words are the
- *   same ones
+ * @returns {"same" | "migrates" | "refused"} "migrates" if the model is another but the words are
+ *   the same
  */
 export function fits(metadata, manifest) {
   if (metadata.weights_sha256 === manifest.model.weights_sha256) return "same";

@@ -22,8 +22,8 @@ export function words(text) {
  * Parts what is finished from the word that is being typed.
  *
  * @param {string} text what stands before the caret
- * @returns {{finished: string[], current: string, start: number}} the finished words; the letters of
- *   the one being typed, normalised, which are none after a separator; and where in `text` they begin
+ * @returns {{finished: string[], current: string, start: number}} the finished words; the letters
+ *   of the one being typed, normalised, none after a separator; and where in `text` they begin
  */
 export function split(text) {
   let start = text.length;

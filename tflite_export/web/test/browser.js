@@ -9,10 +9,10 @@ import { chromiumPath, packageUnderTest } from "./settings.js";
  *
  * @param {string} [directory] of a package
  * @returns {Promise<{url: string, outside: string[], requests: string[], browser: object,
- *   newPage: (options?: object) => Promise<import("playwright-core").Page>, close: () => Promise<void>}>}
- *   `outside` gathers what was asked of other machines and what failed, `requests` all that was asked.
- *   With a `policy` of false a page may ask for anything, so that it is seen if it does; else the
- *   server's policy would hold it back unseen
+ *   newPage: (options?: object) => Promise<import("playwright-core").Page>,
+ *   close: () => Promise<void>}>} `outside` gathers what was asked of other machines and what
+ *   failed, `requests` all that was asked. With a `policy` of false a page may ask for anything, so
+ *   that it is seen if it does; else the server's policy would hold it back unseen
  */
 export async function startBrowser(directory = packageUnderTest()) {
   const path = chromiumPath();

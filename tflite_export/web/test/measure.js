@@ -36,8 +36,8 @@ try {
   await page.locator("#messages small").waitFor();
   await collectGarbage(page);
   const learning = await rendererMemory();
-  console.log(`memory of the page's process: ${mb(blank)} without the keyboard, ${mb(suggesting)} with`);
-  console.log(`  it, ${mb(learning)} once it has learned (PSS)`);
+  console.log(`memory of the page's process (PSS): ${mb(blank)} without the keyboard,`);
+  console.log(`  ${mb(suggesting)} with it, ${mb(learning)} once it has learned`);
   await page.context().close();
 
   await inFreshPage(async () => {
@@ -93,8 +93,11 @@ try {
       await trainer.train(batch, SETTINGS);
       times.push(performance.now() - start);
     }
-    const heap = `LiteRT's memory, model_train alone: ${before >> 20} MiB, after that ${(await memory()) >> 20} MiB`;
-    return [["a training step of 16 sentences", times], heap];
+    const heap = [before, await memory()].map((bytes) => `${bytes >> 20} MiB`);
+    return [
+      ["a training step of 16 sentences", times],
+      `LiteRT's memory, model_train alone: ${heap[0]}, after that ${heap[1]}`,
+    ];
   });
 } finally {
   await chromium.close();

@@ -88,7 +88,7 @@ test("type, accept, learn, see the change, forget, see the original", async () =
   await page.context().close();
 });
 
-test("what was learned with another package is refused, or moved if the words are the same", async () => {
+test("another package's checkpoint is refused, or moved if the words are the same", async () => {
   const page = await chromium.newPage();
   await openKeyboard(page, chromium.url);
   await page.locator("#learn").check();

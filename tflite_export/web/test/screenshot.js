@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { openKeyboard, sendAndLearn, settled, startBrowser } from "./browser.js";
 
 const MESSAGES = [
-  "are we still on for the boat trip",
+  "meet me at the boat house",
   "see you at the boat house",
   "see you at the boat house",
   "i will be at the boat house",
