@@ -6,6 +6,8 @@
 #   make fleet ROUNDS=3000               the rounds of gboard.toml (or CONFIG=F) without training
 #   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
 #   make evaluate|export|verify|personalize|compare RUN=D
+#   make demo [RUN=D|PACKAGE=D] [PORT=N] a keyboard in a web page, of an exported package
+#   make test-web                        its tests, in Chromium
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
@@ -16,15 +18,19 @@ POPULATION ?=
 SPLIT ?= test
 QUICK ?=
 ROUNDS ?= 3000
+PACKAGE ?= $(or $(RUN),runs/latest)/export
+PORT ?= 8000
+CHROMIUM ?=
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 BIN := .venv/bin
+WEB := tflite_export/web
 export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare benchmark test lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare benchmark demo test test-web lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -55,8 +61,15 @@ compare: .venv/.synced
 benchmark: .venv/.synced
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
+demo: $(WEB)/node_modules/.installed
+	@exec node $(WEB)/serve.js "$(PACKAGE)" "$(PORT)"
+
 test: .venv/.synced
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-web: $(WEB)/node_modules/.installed
+	@export PACKAGE="$(PACKAGE)" CHROMIUM="$(CHROMIUM)"; node $(WEB)/test/settings.js && \
+	  node --test --test-concurrency=1 --test-reporter=spec $(WEB)/test/*.test.js
 
 lint: .venv/.synced
 	$(BIN)/ruff check .
@@ -75,6 +88,12 @@ requirements: $(UV)
 	@$(UV) sync --locked --quiet
 	@touch $@
 
+$(WEB)/node_modules/.installed: $(WEB)/package.json $(WEB)/package-lock.json
+	@command -v npm >/dev/null && command -v node >/dev/null || { echo "the web client needs Node.js 20 or later with npm; apt-get install npm" >&2; exit 1; }
+	@node -e 'if (parseInt(process.versions.node) < 20) { console.error("the web client needs Node.js 20 or later; this is " + process.version); process.exit(1); }'
+	@cd $(WEB) && npm ci --loglevel=error --no-progress
+	@touch $@
+
 # pip's --target needs no venv module, which some distributions leave out.
 $(UV): Makefile
 	@$(PYTHON) -c 'import platform, sys; \
@@ -84,4 +103,4 @@ $(UV): Makefile
 	@touch $@
 
 clean:
-	rm -rf .venv .tools .peers
+	rm -rf .venv .tools .peers $(WEB)/node_modules

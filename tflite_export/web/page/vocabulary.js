@@ -1,0 +1,49 @@
+// Words and their ids, as vocabulary.txt has them.
+
+export const PAD = 0;
+export const BEGIN = 1;
+export const END = 2;
+export const UNKNOWN = 3;
+const SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"];
+
+export class Vocabulary {
+  #ids;
+
+  /** @param {string} text of vocabulary.txt */
+  constructor(text) {
+    this.words = text.replace(/\n$/, "").split("\n");
+    if (SPECIAL.some((entry, i) => this.words[i] !== entry)) {
+      throw new Error(`vocabulary.txt: its first lines are not ${SPECIAL.join(", ")}`);
+    }
+    this.#ids = new Map(this.words.map((word, id) => [word, id]));
+  }
+
+  /**
+   * @param {string[]} words as `words.js` makes them
+   * @returns {number[]}
+   */
+  encode(words) {
+    return words.map((word) => this.#ids.get(word) ?? UNKNOWN);
+  }
+
+  /**
+   * Returns the likeliest words that begin with some letters.
+   *
+   * @param {string} letters
+   * @param {Float32Array} scores of each entry
+   * @param {number} count at most so many
+   * @returns {number[]} ids, best first; never of special entries
+   */
+  completions(letters, scores, count) {
+    const best = [];
+    for (let id = SPECIAL.length; id < this.words.length; id++) {
+      if (best.length === count && scores[id] <= scores[best[count - 1]]) continue;
+      if (!this.words[id].startsWith(letters)) continue;
+      best.push(id);
+      // Stable, so that of equals the lower id stays first, as in the exported file.
+      best.sort((a, b) => scores[b] - scores[a]);
+      best.length = Math.min(best.length, count);
+    }
+    return best;
+  }
+}
