@@ -6,6 +6,7 @@
 #   make fleet ROUNDS=3000               the rounds of gboard.toml (or CONFIG=F) without training
 #   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
 #   make evaluate|export|personalize|compare RUN=D
+#   make test-android PACKAGE=D          the Android client's core, against an exported package
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
@@ -16,6 +17,7 @@ POPULATION ?=
 SPLIT ?= test
 QUICK ?=
 ROUNDS ?= 3000
+PACKAGE ?= $(or $(RUN),runs/latest)/export
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -24,7 +26,15 @@ export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: simulate fleet sweep evaluate export personalize compare benchmark test lint format requirements clean
+ANDROID := tflite_export/android
+KOTLIN := $(ANDROID)/tools/node_modules/kotlin-compiler
+CORE := $(ANDROID)/build/core.jar
+CORE_TESTS := $(ANDROID)/build/core-tests.jar
+KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
+CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
+CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
+
+.PHONY: simulate fleet sweep evaluate export personalize compare benchmark test test-android jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -55,6 +65,27 @@ benchmark: .venv/.synced
 test: .venv/.synced
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# On this machine's Java, with LiteRT itself in a child process.
+test-android: jdk .venv/.synced $(CORE_TESTS)
+	@test -f $(PACKAGE)/manifest.json || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
+	java -Dfedkeyboard.python=$(BIN)/python -Dfedkeyboard.package=$(PACKAGE) \
+	  -cp $(CORE):$(CORE_TESTS):$(KOTLIN)/lib/kotlin-stdlib.jar:$(KOTLIN)/lib/kotlin-test.jar org.fedkeyboard.TestsKt
+
+jdk:
+	@command -v java npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
+
+# With nothing but Kotlin's own library, so that no class of Android gets in.
+$(CORE): $(wildcard $(CORE_SOURCES)/org/fedkeyboard/*.kt) $(KOTLIN)/.installed
+	@$(KOTLINC) $(CORE_SOURCES) -d $@
+
+$(CORE_TESTS): $(wildcard $(CORE_TEST_SOURCES)/org/fedkeyboard/*.kt) $(CORE)
+	@$(KOTLINC) -cp $(CORE):$(KOTLIN)/lib/kotlin-test.jar -Xfriend-paths=$(CORE) $(CORE_TEST_SOURCES) -d $@
+
+$(KOTLIN)/.installed: $(ANDROID)/tools/package.json $(ANDROID)/tools/package-lock.json | jdk
+	@echo "installing the Kotlin compiler into $(ANDROID)/tools (94 MB)"
+	@cd $(ANDROID)/tools && npm ci --silent
+	@touch $@
+
 lint: .venv/.synced
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -81,4 +112,4 @@ $(UV): Makefile
 	@touch $@
 
 clean:
-	rm -rf .venv .tools .peers
+	rm -rf .venv .tools .peers $(ANDROID)/build $(ANDROID)/tools/node_modules
