@@ -72,7 +72,7 @@ test-android: jdk .venv/.synced $(CORE_TESTS)
 	  -cp $(CORE):$(CORE_TESTS):$(KOTLIN)/lib/kotlin-stdlib.jar:$(KOTLIN)/lib/kotlin-test.jar org.fedkeyboard.TestsKt
 
 jdk:
-	@command -v java npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
+	@command -v java >/dev/null && command -v npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
 
 # With nothing but Kotlin's own library, so that no class of Android gets in.
 $(CORE): $(wildcard $(CORE_SOURCES)/org/fedkeyboard/*.kt) $(KOTLIN)/.installed

@@ -16,7 +16,9 @@ internal object Json {
 
     /** Writes what [read] gives; numbers may be of any kind. */
     fun write(value: Any?): String = when (value) {
-        is Map<*, *> -> value.entries.joinToString(", ", "{", "}") { "${quoted(it.key as String)}: ${write(it.value)}" }
+        is Map<*, *> -> value.entries.joinToString(", ", "{", "}") { (name, member) ->
+            "${quoted(name as String)}: ${write(member)}"
+        }
         is List<*> -> value.joinToString(", ", "[", "]", transform = ::write)
         is String -> quoted(value)
         else -> value.toString()

@@ -149,7 +149,7 @@ class LocalTrainer(
     }
 
     /**
-     * Writes what was learned as an update for a server, which [file] is of.
+     * Writes what was learned to [file], as an update for a server.
      *
      * An update is of one round: [reset], train, write. What [loadPersonal] brought is of rounds
      * before, and would count again.
@@ -160,7 +160,8 @@ class LocalTrainer(
         UpdateFile.write(file, metadata(Purpose.UPDATE, weight), difference())
     }
 
-    private fun rows(sentences: List<String>): List<IntArray> = vocabulary.rows(sentences, phonePackage.sizes.length)
+    private fun rows(sentences: List<String>): List<IntArray> =
+        vocabulary.rows(sentences, phonePackage.sizes.length)
 
     private fun step(batch: List<IntArray>, settings: LearningSettings): Float = synchronized(runtime) {
         val numbers = mapOf(
@@ -192,10 +193,10 @@ class LocalTrainer(
     private fun batchOf(rows: List<IntArray>): Map<String, Tensor> {
         val length = phonePackage.sizes.length
         val sentences = rows.flatMap { it.asList() }.toIntArray()
-        val mask = rows.flatMap { row -> row.drop(1).map { if (it == Vocabulary.PAD) 0f else 1f } }.toFloatArray()
+        val mask = rows.flatMap { row -> row.drop(1).map { if (it == Vocabulary.PAD) 0f else 1f } }
         return mapOf(
             "sentences" to Ints(sentences, listOf(rows.size, length + 1)),
-            "mask" to Floats(mask, listOf(rows.size, length)),
+            "mask" to Floats(mask.toFloatArray(), listOf(rows.size, length)),
         )
     }
 

@@ -20,7 +20,12 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
 
     init {
         val model = manifest.objectOf("model")
-        sizes = Sizes(model.int("vocabulary"), model.int("embedding"), model.int("units"), model.int("length"))
+        sizes = Sizes(
+            vocabulary = model.int("vocabulary"),
+            embedding = model.int("embedding"),
+            units = model.int("units"),
+            length = model.int("length"),
+        )
         weightsSha256 = model.string("weights_sha256")
         val client = manifest.objectOf("training").objectOf("settings").objectOf("client")
         weighsBySentences = client.string("weighting") == "sentences"
@@ -31,7 +36,9 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
 
     /** Reads the vocabulary. */
     fun vocabulary(): Vocabulary = Vocabulary.read(file(VOCABULARY)).also {
-        if (it.entries.size != sizes.vocabulary) throw FedKeyboardException("$VOCABULARY: not as long as the manifest says")
+        if (it.entries.size != sizes.vocabulary) {
+            throw FedKeyboardException("$VOCABULARY: not as long as the manifest says")
+        }
     }
 
     /** Returns a file of the package, after a look whether it is what the manifest says. */
@@ -58,9 +65,10 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
             if (!file.isFile) throw FedKeyboardException("$file: no such file")
             val manifest = JsonObject.read(file.readText())
             val format = manifest.objectOf("format")
+            val name = format.string("name")
             val version = format.string("version")
-            if (format.string("name") != FORMAT || version.substringBefore('.') != MAJOR) {
-                throw FedKeyboardException("$file: this app reads $FORMAT $MAJOR, not ${format.string("name")} $version")
+            if (name != FORMAT || version.substringBefore('.') != MAJOR) {
+                throw FedKeyboardException("$file: this app reads $FORMAT $MAJOR, not $name $version")
             }
             return PhonePackage(directory, manifest)
         }
@@ -80,4 +88,5 @@ internal fun sha256(file: File): String {
     return hexadecimal(digest)
 }
 
-internal fun hexadecimal(digest: MessageDigest): String = digest.digest().joinToString("") { "%02x".format(it) }
+internal fun hexadecimal(digest: MessageDigest): String =
+    digest.digest().joinToString("") { "%02x".format(it) }

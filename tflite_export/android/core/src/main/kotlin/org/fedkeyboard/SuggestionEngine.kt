@@ -34,7 +34,8 @@ class SuggestionEngine(
     /** The begin token and the finished words; guarded by [runtime]'s monitor. */
     private val steps = ArrayList<Step>()
     private val newest = AtomicInteger()
-    private val worker = Executors.newSingleThreadExecutor { Thread(it, "fedkeyboard").apply { isDaemon = true } }
+    private val worker =
+        Executors.newSingleThreadExecutor { Thread(it, "fedkeyboard").apply { isDaemon = true } }
 
     /**
      * Returns the three likeliest words after [sentence]: the text from the sentence's begin, its last
@@ -69,19 +70,23 @@ class SuggestionEngine(
         worker.shutdown()
     }
 
-    private fun suggest(sentence: String, cancelled: () -> Boolean): List<Suggestion> = synchronized(runtime) {
-        val ids = listOf(Vocabulary.BEGIN) + vocabulary.encode(sentence)
-        val known = steps.zip(ids).takeWhile { (step, id) -> step.word == id }.size
-        steps.subList(known, steps.size).clear()
-        for (id in ids.drop(known)) {
-            if (cancelled()) throw CancellationException()
-            val before = steps.lastOrNull()?.after ?: start
-            val word = "word" to Ints(intArrayOf(id), listOf(1))
-            steps += Step(id, runtime.run("step", mapOf(word, "output" to before.floats("output"), "cell" to before.floats("cell"))))
+    private fun suggest(sentence: String, cancelled: () -> Boolean): List<Suggestion> =
+        synchronized(runtime) {
+            val ids = listOf(Vocabulary.BEGIN) + vocabulary.encode(sentence)
+            val known = steps.zip(ids).takeWhile { (step, id) -> step.word == id }.size
+            steps.subList(known, steps.size).clear()
+            for (id in ids.drop(known)) {
+                if (cancelled()) throw CancellationException()
+                steps += Step(id, runtime.run("step", inputs(id, steps.lastOrNull()?.after ?: start)))
+            }
+            val after = steps.last().after
+            val probabilities = after.floats("probabilities").values
+            after.ints("suggestions").mapIndexed { i, id -> Suggestion(vocabulary.entries[id], probabilities[i]) }
         }
-        val after = steps.last().after
-        after.ints("suggestions").zip(after.floats("probabilities").values.asIterable()) { id, probability ->
-            Suggestion(vocabulary.entries[id], probability)
-        }
-    }
+
+    private fun inputs(word: Int, before: Map<String, Tensor>): Map<String, Tensor> = mapOf(
+        "word" to Ints(intArrayOf(word), listOf(1)),
+        "output" to before.floats("output"),
+        "cell" to before.floats("cell"),
+    )
 }

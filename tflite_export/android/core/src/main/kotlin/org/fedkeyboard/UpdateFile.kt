@@ -86,9 +86,10 @@ internal object UpdateFile {
 
     private fun metadata(zip: ZipFile): UpdateMetadata {
         val members = JsonObject.read(entry(zip, METADATA) { it.readBytes() }.decodeToString())
+        val format = members.string("format")
         val version = members.string("version")
-        if (members.string("format") != FORMAT || version.substringBefore('.') != VERSION.substringBefore('.')) {
-            throw FedKeyboardException("this app reads $FORMAT $VERSION, not ${members.string("format")} $version")
+        if (format != FORMAT || version.substringBefore('.') != VERSION.substringBefore('.')) {
+            throw FedKeyboardException("this app reads $FORMAT $VERSION, not $format $version")
         }
         return UpdateMetadata(
             purpose = Purpose.entries.find { it.name.lowercase() == members.string("purpose") }
@@ -129,7 +130,7 @@ internal object UpdateFile {
         }
         val values = FloatArray(count)
         ByteBuffer.wrap(bytes, start, 4 * count).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(values)
-        if (!values.all(Float::isFinite)) throw FedKeyboardException("an array has values that are not finite")
+        if (!values.all(Float::isFinite)) throw FedKeyboardException("an array has a value that is not finite")
         return Floats(values, shape)
     }
 

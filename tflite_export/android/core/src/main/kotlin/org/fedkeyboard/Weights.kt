@@ -25,7 +25,8 @@ class Weights(val tensors: Map<String, Floats>) {
     )
 
     companion object {
-        val NAMES = listOf("embedding", "input_kernel", "recurrent_kernel", "bias", "projection", "output_bias")
+        val NAMES =
+            listOf("embedding", "input_kernel", "recurrent_kernel", "bias", "projection", "output_bias")
 
         /** Returns each weight's shape. */
         fun shapes(sizes: Sizes): Map<String, List<Int>> = NAMES.zip(

@@ -110,8 +110,9 @@ private fun assertGolden(example: JsonObject, suggested: List<Suggestion>) {
     val text = example.string("text")
     suggested.forEachIndexed { i, suggestion ->
         assertEquals(true, abs(suggestion.probability - said[i]) <= tolerance, text)
-        val apart = (i == 0 || said[i - 1] - said[i] > 2 * tolerance) && i + 1 < said.size && said[i] - said[i + 1] > 2 * tolerance
-        if (apart) assertEquals(example.list("suggestions")[i], suggestion.word, text)
+        val fromBefore = i == 0 || said[i - 1] - said[i] > 2 * tolerance
+        val fromNext = i + 1 < said.size && said[i] - said[i + 1] > 2 * tolerance
+        if (fromBefore && fromNext) assertEquals(example.list("suggestions")[i], suggestion.word, text)
     }
     assertEquals(said.size, suggested.size)
 }

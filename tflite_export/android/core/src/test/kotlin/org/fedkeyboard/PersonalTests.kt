@@ -164,7 +164,9 @@ print(json.dumps(said))
 """
 
 private fun python(program: String, vararg arguments: String): String {
-    val process = ProcessBuilder(PYTHON, "-c", program, *arguments).redirectError(ProcessBuilder.Redirect.INHERIT).start()
+    val process = ProcessBuilder(PYTHON, "-c", program, *arguments)
+        .redirectError(ProcessBuilder.Redirect.INHERIT)
+        .start()
     return process.inputStream.readBytes().decodeToString().also { assertEquals(0, process.waitFor()) }
 }
 

@@ -27,9 +27,10 @@ fun inTemporary(block: (File) -> Unit) {
 /** Copies the package into [directory], and returns that. */
 fun packageCopy(directory: File): File = directory.also { PACKAGE.directory.copyRecursively(it) }
 
-fun sha256(bytes: ByteArray): String = hexadecimal(MessageDigest.getInstance("SHA-256").apply { update(bytes) })
+fun sha256(bytes: ByteArray): String =
+    hexadecimal(MessageDigest.getInstance("SHA-256").apply { update(bytes) })
 
-/** Runs all tests; JUnit is not among what npm has. */
+/** Runs all tests. Not JUnit, which npm does not have. */
 fun main() {
     val tests = JSON_TESTS + WORDS_TESTS + PACKAGE_TESTS + ENGINE_TESTS + TRAINER_TESTS + PERSONAL_TESTS
     val failed = tests.map { (name, test) ->

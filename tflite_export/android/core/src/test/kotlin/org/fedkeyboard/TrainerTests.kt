@@ -76,7 +76,8 @@ val TRAINER_TESTS = mapOf(
                 // A word that the model would not think of.
                 val word = VOCABULARY.entries[VOCABULARY.entries.size / 2]
                 assertEquals(false, word in engine.suggest("i am going to").map { it.word })
-                trainer.train(List(16) { "i am going to $word" }, LearningSettings(learningRate = 1f, epochs = 30))
+                val sentences = List(16) { "i am going to $word" }
+                trainer.train(sentences, LearningSettings(learningRate = 1f, epochs = 30))
                 engine.reset()
                 assertEquals(word, engine.suggest("i am going to").first().word)
             }
@@ -84,7 +85,8 @@ val TRAINER_TESTS = mapOf(
     },
 )
 
-val SENTENCES = listOf("see you at home", "i don't know what you mean", "ok", "how are you today", "thank you very much")
+val SENTENCES =
+    listOf("see you at home", "i don't know what you mean", "ok", "how are you today", "thank you very much")
 
 fun withTrainer(phonePackage: PhonePackage = PACKAGE, test: (LocalTrainer, Runtime) -> Unit) {
     BridgedRuntime(phonePackage.file(PhonePackage.TRAINING)).use { runtime ->

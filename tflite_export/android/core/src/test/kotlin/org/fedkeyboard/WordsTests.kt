@@ -25,9 +25,10 @@ val WORDS_TESTS = mapOf(
     },
     "a row is cut after T + 1 ids, and a sentence without words has none" to {
         val rows = VOCABULARY.rows(listOf("i am", "?!", "i i i i i"), 4)
-        val i = VOCABULARY.encode("i").single()
-        assertEquals(listOf(listOf(1, i, VOCABULARY.encode("am").single(), 2, 0), listOf(1, i, i, i, i)), rows.map { it.toList() })
+        val (i, am) = VOCABULARY.encode("i am")
+        assertEquals(listOf(listOf(1, i, am, 2, 0), listOf(1, i, i, i, i)), rows.map { it.toList() })
     },
 )
 
-internal fun JsonObject.objects(name: String): List<JsonObject> = list(name).map { JsonObject(it as Map<*, *>) }
+internal fun JsonObject.objects(name: String): List<JsonObject> =
+    list(name).map { JsonObject(it as Map<*, *>) }
