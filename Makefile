@@ -8,6 +8,7 @@
 #   make evaluate|export|verify|personalize|compare RUN=D
 #   make demo [RUN=D|PACKAGE=D] [PORT=N] a keyboard in a web page, of an exported package
 #   make test-web                        its tests, in Chromium
+#   make test-android                    the Android client's core, in LiteRT on this machine's Java
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
@@ -30,7 +31,15 @@ export UV_PYTHON := $(PYTHON)
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare benchmark demo test test-web lint format requirements clean
+ANDROID := tflite_export/android
+KOTLIN := $(ANDROID)/tools/node_modules/kotlin-compiler
+CORE := $(ANDROID)/build/core.jar
+CORE_TESTS := $(ANDROID)/build/core-tests.jar
+KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
+CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
+CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
+
+.PHONY: simulate fleet sweep evaluate export verify personalize compare benchmark demo test test-web test-android jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -71,6 +80,27 @@ test-web: $(WEB)/node_modules/.installed
 	@export PACKAGE="$(PACKAGE)" CHROMIUM="$(CHROMIUM)"; node $(WEB)/test/settings.js && \
 	  node --test --test-concurrency=1 --test-reporter=spec $(WEB)/test/*.test.js
 
+# On this machine's Java, with LiteRT itself in a child process.
+test-android: jdk .venv/.synced $(CORE_TESTS)
+	@test -f $(PACKAGE)/manifest.json || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
+	java -Dfedkeyboard.python=$(BIN)/python -Dfedkeyboard.package=$(PACKAGE) \
+	  -cp $(CORE):$(CORE_TESTS):$(KOTLIN)/lib/kotlin-stdlib.jar:$(KOTLIN)/lib/kotlin-test.jar org.fedkeyboard.TestsKt
+
+jdk:
+	@command -v java >/dev/null && command -v npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
+
+# With nothing but Kotlin's own library, so that no class of Android gets in.
+$(CORE): $(wildcard $(CORE_SOURCES)/org/fedkeyboard/*.kt) $(KOTLIN)/.installed
+	@$(KOTLINC) $(CORE_SOURCES) -d $@
+
+$(CORE_TESTS): $(wildcard $(CORE_TEST_SOURCES)/org/fedkeyboard/*.kt) $(CORE)
+	@$(KOTLINC) -cp $(CORE):$(KOTLIN)/lib/kotlin-test.jar -Xfriend-paths=$(CORE) $(CORE_TEST_SOURCES) -d $@
+
+$(KOTLIN)/.installed: $(ANDROID)/tools/package.json $(ANDROID)/tools/package-lock.json | jdk
+	@echo "installing the Kotlin compiler into $(ANDROID)/tools (94 MB)"
+	@cd $(ANDROID)/tools && npm ci --silent
+	@touch $@
+
 lint: .venv/.synced
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -103,4 +133,4 @@ $(UV): Makefile
 	@touch $@
 
 clean:
-	rm -rf .venv .tools .peers $(WEB)/node_modules
+	rm -rf .venv .tools .peers $(WEB)/node_modules $(ANDROID)/build $(ANDROID)/tools/node_modules

@@ -1,0 +1,6 @@
+package org.fedkeyboard
+
+import java.io.IOException
+
+/** A file is not what it should be: the package, a personal checkpoint or an update. */
+class FedKeyboardException(message: String, cause: Throwable? = null) : IOException(message, cause)

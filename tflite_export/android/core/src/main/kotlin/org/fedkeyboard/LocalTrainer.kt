@@ -1,0 +1,232 @@
+package org.fedkeyboard
+
+import java.io.File
+
+/** How to learn; the defaults are what docs/accuracy.md found. */
+data class LearningSettings(
+    val learningRate: Float = 0.1f,
+    val clippingNorm: Float = 1f,
+    val batchSize: Int = 16,
+    val epochs: Int = 3,
+)
+
+/** The mean loss over all targets, in nats; and the words among them: all, hit by one, hit by three. */
+data class Evaluated(val loss: Float, val words: Int, val top1Hits: Int, val top3Hits: Int)
+
+/**
+ * What [LocalTrainer.train] did.
+ *
+ * @property losses each step's, before the step.
+ * @property finished false if it was stopped; the weights have learned from the steps taken.
+ * @property before what the model said to the sentences held out, if any, and [after], likewise.
+ */
+class Trained(
+    val sentences: Int,
+    val losses: List<Float>,
+    val finished: Boolean,
+    val before: Evaluated?,
+    val after: Evaluated?,
+)
+
+/** What became of a personal checkpoint. */
+enum class Loaded {
+    /** There is none. */
+    NONE,
+
+    /** It is of this package, and its weights are in use. */
+    LOADED,
+
+    /** It is of another package with the same vocabulary, and was added to this one's weights. */
+    MIGRATED,
+
+    /** It is of another package, or damaged; the package's own weights are in use. */
+    REFUSED,
+}
+
+/**
+ * Learns from sentences with `model_train.tflite`. Nothing leaves the phone.
+ *
+ * Safe for threads. A step holds [runtime]; whoever opened that closes it.
+ */
+class LocalTrainer(
+    private val runtime: Runtime,
+    private val vocabulary: Vocabulary,
+    private val phonePackage: PhonePackage,
+) {
+    /** What the weights have learned since they were the package's. */
+    private var sentences = 0
+    private var steps = 0
+    private var lossOfSteps = 0.0
+    private var settings = LearningSettings()
+
+    /**
+     * Trains batch after batch, epoch after epoch.
+     *
+     * @param heldOut which share of the sentences, the last ones, only evaluates; none by default.
+     * @param stop asked before each step, for a worker that the system ends.
+     */
+    fun train(
+        sentences: List<String>,
+        settings: LearningSettings = LearningSettings(),
+        heldOut: Double = 0.0,
+        stop: () -> Boolean = { false },
+    ): Trained {
+        val all = rows(sentences)
+        val rows = all.dropLast((heldOut * all.size).toInt())
+        val aside = all.drop(rows.size)
+        val before = if (aside.isEmpty()) null else evaluateRows(aside, settings.batchSize)
+        val losses = mutableListOf<Float>()
+        val batches = sequence { repeat(settings.epochs) { yieldAll(rows.chunked(settings.batchSize)) } }
+        var finished = true
+        for (batch in batches) {
+            if (stop()) {
+                finished = false
+                break
+            }
+            losses += step(batch, settings)
+        }
+        synchronized(runtime) {
+            this.sentences += rows.size
+            this.settings = settings
+        }
+        val after = if (aside.isEmpty()) null else evaluateRows(aside, settings.batchSize)
+        return Trained(rows.size, losses, finished, before, after)
+    }
+
+    /** Counts what is suggested for [sentences], of which at least one must have a word. */
+    fun evaluate(sentences: List<String>, batchSize: Int = LearningSettings().batchSize): Evaluated =
+        evaluateRows(rows(sentences), batchSize)
+
+    /** Returns a copy of the weights. */
+    fun weights(): Weights {
+        val said = run("get_weights", mapOf("anything" to Floats(0f)))
+        return Weights(Weights.NAMES.associateWith { said.floats(it) })
+    }
+
+    /** Replaces the weights. */
+    fun setWeights(weights: Weights) {
+        run("set_weights", weights.tensors)
+    }
+
+    /** Goes back to the package's weights, and forgets what was learned. */
+    fun reset() = synchronized(runtime) {
+        run("reset", mapOf("anything" to Floats(0f)))
+        sentences = 0
+        steps = 0
+        lossOfSteps = 0.0
+    }
+
+    /** Keeps the weights in [directory], which the app alone reads, and no backup. */
+    fun savePersonal(directory: File) = synchronized(runtime) {
+        directory.mkdirs()
+        UpdateFile.write(File(directory, PERSONAL), metadata(Purpose.PERSONAL, 0.0), difference())
+    }
+
+    /**
+     * Goes on from what [savePersonal] kept in [directory].
+     *
+     * @param migrate whether to add what was learned to a newer package's weights.
+     */
+    fun loadPersonal(directory: File, migrate: Boolean = true): Loaded = synchronized(runtime) {
+        reset()
+        val file = File(directory, PERSONAL)
+        if (!file.exists()) return Loaded.NONE
+        try {
+            val metadata = UpdateFile.readMetadata(file)
+            val same = metadata.weightsSha256 == phonePackage.weightsSha256
+            // The rows of the embedding are words: of another vocabulary, they mean other words.
+            val usable = metadata.vocabularySha256 == phonePackage.vocabularySha256 && (same || migrate)
+            if (metadata.purpose != Purpose.PERSONAL || !usable) return Loaded.REFUSED
+            setWeights(weights() + UpdateFile.readDifference(file, Weights.shapes(phonePackage.sizes)))
+            sentences = metadata.sentences
+            steps = metadata.steps
+            lossOfSteps = (metadata.loss ?: 0.0) * steps
+            settings = metadata.settings
+            if (same) Loaded.LOADED else Loaded.MIGRATED
+        } catch (_: FedKeyboardException) {
+            Loaded.REFUSED
+        }
+    }
+
+    /**
+     * Writes what was learned to [file], as an update for a server.
+     *
+     * An update is of one round: [reset], train, write. What [loadPersonal] brought is of rounds
+     * before, and would count again.
+     */
+    fun writeUpdate(file: File) = synchronized(runtime) {
+        check(steps > 0) { "nothing was learned" }
+        val weight = if (phonePackage.weighsBySentences) sentences.toDouble() else 1.0
+        UpdateFile.write(file, metadata(Purpose.UPDATE, weight), difference())
+    }
+
+    private fun rows(sentences: List<String>): List<IntArray> =
+        vocabulary.rows(sentences, phonePackage.sizes.length)
+
+    private fun step(batch: List<IntArray>, settings: LearningSettings): Float = synchronized(runtime) {
+        val numbers = mapOf(
+            "learning_rate" to Floats(settings.learningRate),
+            "clipping_norm" to Floats(settings.clippingNorm),
+        )
+        val loss = run("train", batchOf(batch) + numbers).float("loss")
+        check(loss.isFinite()) { "the loss is not finite; the learning rate is too high" }
+        steps++
+        lossOfSteps += loss
+        loss
+    }
+
+    private fun evaluateRows(rows: List<IntArray>, batchSize: Int): Evaluated {
+        require(rows.isNotEmpty()) { "no sentence has a word" }
+        var loss = 0.0
+        var targets = 0
+        val counts = IntArray(3)
+        for (batch in rows.chunked(batchSize)) {
+            val said = run("evaluate", batchOf(batch))
+            val inBatch = batch.sumOf { row -> row.drop(1).count { it != Vocabulary.PAD } }
+            loss += said.float("loss").toDouble() * inBatch
+            targets += inBatch
+            COUNTS.forEachIndexed { i, name -> counts[i] += said.ints(name).single() }
+        }
+        return Evaluated((loss / targets).toFloat(), counts[0], counts[1], counts[2])
+    }
+
+    private fun batchOf(rows: List<IntArray>): Map<String, Tensor> {
+        val length = phonePackage.sizes.length
+        val sentences = rows.flatMap { it.asList() }.toIntArray()
+        val mask = rows.flatMap { row -> row.drop(1).map { if (it == Vocabulary.PAD) 0f else 1f } }
+        return mapOf(
+            "sentences" to Ints(sentences, listOf(rows.size, length + 1)),
+            "mask" to Floats(mask.toFloatArray(), listOf(rows.size, length)),
+        )
+    }
+
+    /** From the package's weights, which are in the file and need not be kept in memory. */
+    private fun difference(): Weights {
+        val learned = weights()
+        run("reset", mapOf("anything" to Floats(0f)))
+        try {
+            return learned - weights()
+        } finally {
+            setWeights(learned)
+        }
+    }
+
+    private fun metadata(purpose: Purpose, weight: Double) = UpdateMetadata(
+        purpose,
+        phonePackage.weightsSha256,
+        phonePackage.vocabularySha256,
+        weight,
+        sentences,
+        steps,
+        if (steps == 0) null else lossOfSteps / steps,
+        settings,
+    )
+
+    private fun run(signature: String, inputs: Map<String, Tensor>): Map<String, Tensor> =
+        synchronized(runtime) { runtime.run(signature, inputs) }
+
+    private companion object {
+        const val PERSONAL = "personal.npz"
+        val COUNTS = listOf("words", "top1_hits", "top3_hits")
+    }
+}

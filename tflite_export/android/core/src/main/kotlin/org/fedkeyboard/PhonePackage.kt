@@ -1,0 +1,92 @@
+package org.fedkeyboard
+
+import java.io.File
+import java.security.MessageDigest
+
+/** The model's sizes, as docs/package.md calls them: V, D, H and T. */
+class Sizes(val vocabulary: Int, val embedding: Int, val units: Int, val length: Int)
+
+/**
+ * A phone package (docs/package.md) in a [directory].
+ *
+ * @property weightsSha256 names the weights that `model_train.tflite` opens with.
+ * @property weighsBySentences whether an update counts by its sentences, or as 1.
+ */
+class PhonePackage private constructor(val directory: File, manifest: JsonObject) {
+    val sizes: Sizes
+    val weightsSha256: String
+    val weighsBySentences: Boolean
+    private val sha256: JsonObject = manifest.objectOf("files")
+
+    init {
+        val model = manifest.objectOf("model")
+        sizes = Sizes(
+            vocabulary = model.int("vocabulary"),
+            embedding = model.int("embedding"),
+            units = model.int("units"),
+            length = model.int("length"),
+        )
+        weightsSha256 = model.string("weights_sha256")
+        val client = manifest.objectOf("training").objectOf("settings").objectOf("client")
+        weighsBySentences = client.string("weighting") == "sentences"
+    }
+
+    /** Names the vocabulary, and so the meaning of the weights' rows. */
+    val vocabularySha256: String get() = sha256.objectOf(VOCABULARY).string("sha256")
+
+    /** Reads the vocabulary. */
+    fun vocabulary(): Vocabulary = Vocabulary.read(file(VOCABULARY)).also {
+        if (it.entries.size != sizes.vocabulary) {
+            throw FedKeyboardException("$VOCABULARY: not as long as the manifest says")
+        }
+    }
+
+    /** Returns a file of the package, after a look whether it is what the manifest says. */
+    fun file(name: String): File {
+        val file = File(directory, name)
+        if (!file.isFile) throw FedKeyboardException("$file: no such file")
+        if (sha256(file) != sha256.objectOf(name).string("sha256")) {
+            throw FedKeyboardException("$file: has other contents than the manifest says")
+        }
+        return file
+    }
+
+    companion object {
+        const val MANIFEST = "manifest.json"
+        const val INFERENCE = "model_infer.tflite"
+        const val TRAINING = "model_train.tflite"
+        const val VOCABULARY = "vocabulary.txt"
+        private const val FORMAT = "fedkeyboard-phone-package"
+        private const val MAJOR = "2"
+
+        /** Opens a package; throws [FedKeyboardException] if it is none that this version reads. */
+        fun open(directory: File): PhonePackage {
+            val file = File(directory, MANIFEST)
+            if (!file.isFile) throw FedKeyboardException("$file: no such file")
+            val manifest = JsonObject.read(file.readText())
+            val format = manifest.objectOf("format")
+            val name = format.string("name")
+            val version = format.string("version")
+            if (name != FORMAT || version.substringBefore('.') != MAJOR) {
+                throw FedKeyboardException("$file: this app reads $FORMAT $MAJOR, not $name $version")
+            }
+            return PhonePackage(directory, manifest)
+        }
+    }
+}
+
+internal fun sha256(file: File): String {
+    val digest = MessageDigest.getInstance("SHA-256")
+    file.inputStream().use { input ->
+        val buffer = ByteArray(1 shl 16)
+        while (true) {
+            val read = input.read(buffer)
+            if (read < 0) break
+            digest.update(buffer, 0, read)
+        }
+    }
+    return hexadecimal(digest)
+}
+
+internal fun hexadecimal(digest: MessageDigest): String =
+    digest.digest().joinToString("") { "%02x".format(it) }

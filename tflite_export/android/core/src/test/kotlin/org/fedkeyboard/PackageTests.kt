@@ -1,0 +1,50 @@
+package org.fedkeyboard
+
+import java.io.File
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+
+val PACKAGE_TESTS = mapOf(
+    "a package with another first number is refused" to {
+        inTemporary { directory ->
+            val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
+            val text = manifest.readText()
+            for (version in listOf("1.0", "3.0", "20.0")) {
+                manifest.writeText(text.replace(VERSION, "\"version\": \"$version\""))
+                val error = assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
+                assertEquals(true, version in error.message!!)
+            }
+        }
+    },
+    "a package with another second number and unknown members is read" to {
+        inTemporary { directory ->
+            val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
+            manifest.writeText(manifest.readText().replace(VERSION, "\"version\": \"2.7\", \"new\": [1]"))
+            assertEquals(PACKAGE.weightsSha256, PhonePackage.open(directory).weightsSha256)
+        }
+    },
+    "a manifest that is not there, or only in part, is refused" to {
+        inTemporary { directory ->
+            assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
+            val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
+            manifest.writeText(manifest.readText().run { take(length / 2) })
+            assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
+        }
+    },
+    "a file that was changed, cut or lost is refused" to {
+        inTemporary { directory ->
+            val opened = PhonePackage.open(packageCopy(directory))
+            val file = opened.file(PhonePackage.INFERENCE)
+            val content = file.readBytes()
+            file.writeBytes(content.copyOf(content.size / 2))
+            assertFailsWith<FedKeyboardException> { opened.file(PhonePackage.INFERENCE) }
+            content[content.size / 2]++
+            file.writeBytes(content)
+            assertFailsWith<FedKeyboardException> { opened.file(PhonePackage.INFERENCE) }
+            File(directory, PhonePackage.VOCABULARY).delete()
+            assertFailsWith<FedKeyboardException> { opened.vocabulary() }
+        }
+    },
+)
+
+private val VERSION = Regex("\"version\": \"2[.0-9]*\"")

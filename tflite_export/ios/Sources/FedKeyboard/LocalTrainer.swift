@@ -1,0 +1,223 @@
+import Foundation
+
+/// How to learn; the defaults are what docs/accuracy.md found.
+public struct LearningSettings {
+    public var learningRate: Float = 0.1
+    public var clippingNorm: Float = 1
+    public var batchSize = 16
+    public var epochs = 3
+
+    public init() {}
+}
+
+/// The mean loss over all targets, in nats; and of the words among them how many there are, and how
+/// many the first suggestion hit, and the three.
+public struct Evaluated: Equatable {
+    public let loss: Float
+    public let words: Int
+    public let top1Hits: Int
+    public let top3Hits: Int
+}
+
+/// What `LocalTrainer.train` did: the loss of each step before it, and whether it was not stopped.
+public struct Trained {
+    public let sentences: Int
+    public let losses: [Float]
+    public let finished: Bool
+}
+
+/// What became of a personal checkpoint.
+public enum Loaded {
+    /// There is none.
+    case absent
+    /// It is of this package, and its weights are in use.
+    case loaded
+    /// It is of another package with the same vocabulary, and was added to this one's weights.
+    case migrated
+    /// It is of another package, or damaged; the package's own weights are in use.
+    case refused
+}
+
+/// Learns from sentences with `model_train.tflite`. Nothing leaves the phone.
+public final class LocalTrainer {
+    private let runtime: Runtime
+    private let package: PhonePackage
+    private let vocabulary: Vocabulary
+
+    /// What the weights have learned since they were the package's.
+    private var sentences = 0
+    private var steps = 0
+    private var lossOfSteps = 0.0
+    private var settings = LearningSettings()
+
+    public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary) {
+        self.runtime = runtime
+        self.package = package
+        self.vocabulary = vocabulary
+    }
+
+    /// Trains batch after batch, epoch after epoch, from all of `sentences`. `stop` is asked before
+    /// each step, for a task that the system ends.
+    public func train(
+        _ sentences: [String], settings: LearningSettings = LearningSettings(), stop: () -> Bool = { false }
+    ) throws -> Trained {
+        let rows = vocabulary.rows(sentences, length: length)
+        var losses: [Float] = []
+        var finished = true
+        training: for _ in 0..<settings.epochs {
+            for first in stride(from: 0, to: rows.count, by: settings.batchSize) {
+                if stop() {
+                    finished = false
+                    break training
+                }
+                losses.append(try step(Array(rows[first...].prefix(settings.batchSize)), settings))
+            }
+        }
+        runtime.lock.holding {
+            self.sentences += rows.count
+            self.settings = settings
+        }
+        return Trained(sentences: rows.count, losses: losses, finished: finished)
+    }
+
+    /// Counts what is suggested for `sentences`, of which at least one must have a word.
+    public func evaluate(_ sentences: [String]) throws -> Evaluated {
+        let said = try run("evaluate", batch(vocabulary.rows(sentences, length: length)))
+        return Evaluated(
+            loss: try said.floats("loss")[0],
+            words: Int(try said.ints("words")[0]),
+            top1Hits: Int(try said.ints("top1_hits")[0]),
+            top3Hits: Int(try said.ints("top3_hits")[0])
+        )
+    }
+
+    /// Returns a copy of the weights.
+    public func weights() throws -> Weights {
+        let said = try run("get_weights", ["anything": .scalar(0)])
+        return Weights(values: try Dictionary(uniqueKeysWithValues: Weights.names.map { ($0, try said.floats($0)) }))
+    }
+
+    /// Replaces the weights.
+    public func setWeights(_ weights: Weights) throws {
+        var inputs: [String: Tensor] = [:]
+        for (name, shape) in shapes { inputs[name] = .floats(weights.values[name] ?? [], shape: shape) }
+        _ = try run("set_weights", inputs)
+    }
+
+    /// Goes back to the package's weights, and forgets what was learned.
+    public func reset() throws {
+        try runtime.lock.holding {
+            _ = try run("reset", ["anything": .scalar(0)])
+            sentences = 0
+            steps = 0
+            lossOfSteps = 0
+        }
+    }
+
+    /// Keeps the weights in `directory`, which goes into no backup from then on.
+    public func savePersonal(to directory: URL) throws {
+        try runtime.lock.holding {
+            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+            var directory = directory
+            var values = URLResourceValues()
+            values.isExcludedFromBackup = true
+            try directory.setResourceValues(values)
+            try UpdateFile.write(personal(directory), metadata("personal", weight: 0), difference(), shapes)
+        }
+    }
+
+    /// Goes on from what `savePersonal` kept in `directory`. `migrate` says whether to add what was
+    /// learned to a newer package's weights.
+    public func loadPersonal(from directory: URL, migrate: Bool = true) throws -> Loaded {
+        try runtime.lock.holding {
+            try reset()
+            let url = personal(directory)
+            guard FileManager.default.fileExists(atPath: url.path) else { return .absent }
+            guard let (metadata, difference) = try? UpdateFile.read(url) else { return .refused }
+            let same = metadata.weightsSHA256 == package.weightsSHA256
+            // The rows of the embedding are words: of another vocabulary, they mean other words.
+            let usable = metadata.vocabularySHA256 == package.vocabularySHA256 && (same || migrate)
+            guard metadata.purpose == "personal", usable, let learned = try? difference(shapes) else {
+                return .refused
+            }
+            try setWeights(weights() + learned)
+            sentences = metadata.sentences
+            steps = metadata.steps
+            lossOfSteps = (metadata.loss ?? 0) * Double(steps)
+            settings.learningRate = metadata.learningRate
+            settings.clippingNorm = metadata.clippingNorm
+            settings.batchSize = metadata.batchSize
+            settings.epochs = metadata.epochs
+            return same ? .loaded : .migrated
+        }
+    }
+
+    /// Writes what was learned as an update for a server.
+    ///
+    /// An update is of one round: `reset`, train, write. What `loadPersonal` brought is of rounds
+    /// before, and would count again.
+    public func writeUpdate(to url: URL) throws {
+        try runtime.lock.holding {
+            guard steps > 0 else { throw FedKeyboardError("nothing was learned") }
+            let bySentences = package.manifest.training.settings.client.weighting == "sentences"
+            let weight = bySentences ? Double(sentences) : 1
+            try UpdateFile.write(url, metadata("update", weight: weight), difference(), shapes)
+        }
+    }
+
+    private var length: Int { package.manifest.model.length }
+
+    private var shapes: [String: [Int]] { Weights.shapes(package.manifest.model) }
+
+    private func personal(_ directory: URL) -> URL { directory.appendingPathComponent("personal.npz") }
+
+    private func step(_ rows: [[Int32]], _ settings: LearningSettings) throws -> Float {
+        try runtime.lock.holding {
+            var inputs = batch(rows)
+            inputs["learning_rate"] = .scalar(settings.learningRate)
+            inputs["clipping_norm"] = .scalar(settings.clippingNorm)
+            let loss = try run("train", inputs).floats("loss")[0]
+            guard loss.isFinite else { throw FedKeyboardError("the loss is not finite") }
+            steps += 1
+            lossOfSteps += Double(loss)
+            return loss
+        }
+    }
+
+    private func batch(_ rows: [[Int32]]) -> [String: Tensor] {
+        let mask = rows.flatMap { $0.dropFirst().map { $0 == Vocabulary.pad ? Float(0) : 1 } }
+        return [
+            "sentences": .ints(Array(rows.joined()), shape: [rows.count, length + 1]),
+            "mask": .floats(mask, shape: [rows.count, length]),
+        ]
+    }
+
+    /// From the package's weights, which are in the file and need not be kept in memory.
+    private func difference() throws -> Weights {
+        let learned = try weights()
+        _ = try run("reset", ["anything": .scalar(0)])
+        let initial = try weights()
+        try setWeights(learned)
+        return learned - initial
+    }
+
+    private func metadata(_ purpose: String, weight: Double) -> UpdateMetadata {
+        UpdateMetadata(
+            purpose: purpose,
+            weightsSHA256: package.weightsSHA256,
+            vocabularySHA256: package.vocabularySHA256,
+            weight: weight,
+            sentences: sentences,
+            steps: steps,
+            loss: steps == 0 ? nil : lossOfSteps / Double(steps),
+            learningRate: settings.learningRate,
+            clippingNorm: settings.clippingNorm,
+            batchSize: settings.batchSize,
+            epochs: settings.epochs
+        )
+    }
+
+    private func run(_ signature: String, _ inputs: [String: Tensor]) throws -> [String: Tensor] {
+        try runtime.lock.holding { try runtime.run(signature, inputs) }
+    }
+}

@@ -1,0 +1,98 @@
+import CryptoKit
+import Foundation
+
+/// A phone package (docs/package.md).
+public struct PhonePackage {
+    public static let inference = "model_infer.tflite"
+    public static let training = "model_train.tflite"
+    static let vocabularyFile = "vocabulary.txt"
+
+    public let directory: URL
+    let manifest: Manifest
+
+    /// Opens a package; throws if it is none that this version reads.
+    public init(directory: URL) throws {
+        self.directory = directory
+        let content = try Data(contentsOf: directory.appendingPathComponent("manifest.json"))
+        // The format alone first: another major version may have other members.
+        let format = try JSONDecoder().decode(Head.self, from: content).format
+        guard format.name == "fedkeyboard-phone-package", format.version.hasPrefix("2.") else {
+            throw FedKeyboardError("this app reads packages of version 2, not \(format.name) \(format.version)")
+        }
+        manifest = try JSONDecoder().decode(Manifest.self, from: content)
+    }
+
+    /// Names the weights that `model_train.tflite` opens with.
+    public var weightsSHA256: String { manifest.model.weightsSHA256 }
+
+    /// Names the vocabulary, and so the meaning of the weights' rows.
+    public var vocabularySHA256: String { manifest.files[PhonePackage.vocabularyFile]?.sha256 ?? "" }
+
+    /// Reads the vocabulary.
+    public func vocabulary() throws -> Vocabulary {
+        let vocabulary = try Vocabulary(contentsOf: file(PhonePackage.vocabularyFile))
+        guard vocabulary.entries.count == manifest.model.vocabulary else {
+            throw FedKeyboardError("the vocabulary is not as long as the manifest says")
+        }
+        return vocabulary
+    }
+
+    /// Returns a file of the package, after a look whether it is what the manifest says.
+    public func file(_ name: String) throws -> URL {
+        let url = directory.appendingPathComponent(name)
+        let content = try Data(contentsOf: url, options: .mappedIfSafe)
+        guard SHA256.hash(data: content).hexadecimal == manifest.files[name]?.sha256 else {
+            throw FedKeyboardError("\(name): has other contents than the manifest says")
+        }
+        return url
+    }
+}
+
+struct Manifest: Decodable {
+    struct Format: Decodable {
+        let name: String
+        let version: String
+    }
+
+    /// The sizes V, D, H and T.
+    struct Model: Decodable {
+        let vocabulary: Int
+        let embedding: Int
+        let units: Int
+        let length: Int
+        let weightsSHA256: String
+
+        enum CodingKeys: String, CodingKey {
+            case vocabulary, embedding, units, length
+            case weightsSHA256 = "weights_sha256"
+        }
+    }
+
+    struct File: Decodable {
+        let sha256: String
+    }
+
+    struct Training: Decodable {
+        struct Settings: Decodable {
+            struct Client: Decodable {
+                let weighting: String
+            }
+
+            let client: Client
+        }
+
+        let settings: Settings
+    }
+
+    let model: Model
+    let files: [String: File]
+    let training: Training
+}
+
+private struct Head: Decodable {
+    let format: Manifest.Format
+}
+
+extension SHA256Digest {
+    var hexadecimal: String { map { String(format: "%02x", $0) }.joined() }
+}

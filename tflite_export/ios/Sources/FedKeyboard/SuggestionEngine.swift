@@ -1,0 +1,98 @@
+import Foundation
+
+/// A word that may come next, and its probability.
+public struct Suggestion: Equatable {
+    public let word: String
+    public let probability: Float
+}
+
+/// Suggests the next word while a sentence is typed.
+///
+/// It keeps the model's state after each finished word, so that a word costs one step, and a word
+/// taken back none.
+public final class SuggestionEngine {
+    private struct Step {
+        let word: Int32
+        let after: [String: Tensor]
+    }
+
+    private struct Cancelled: Error {}
+
+    private let runtime: Runtime
+    private let vocabulary: Vocabulary
+    private let start: [String: Tensor]
+    private let deliver: DispatchQueue
+    private let worker = DispatchQueue(label: "fedkeyboard", qos: .userInitiated)
+
+    /// The begin token and the finished words; guarded by the runtime's lock.
+    private var steps: [Step] = []
+
+    /// The newest request; guarded by its own lock, which is never held for long.
+    private var newest = 0
+    private let newestLock = NSRecursiveLock()
+
+    /// - Parameters:
+    ///   - runtime: Of `model_infer.tflite`, or, to suggest what a trainer learned, the trainer's.
+    ///   - deliver: Where `request` answers.
+    public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary, deliver: DispatchQueue = .main) {
+        self.runtime = runtime
+        self.vocabulary = vocabulary
+        self.deliver = deliver
+        let model = package.manifest.model
+        start = [
+            "output": .floats(Array(repeating: 0, count: model.embedding), shape: [1, model.embedding]),
+            "cell": .floats(Array(repeating: 0, count: model.units), shape: [1, model.units]),
+        ]
+    }
+
+    /// Returns the three likeliest words after `sentence`: the text from the sentence's begin, its
+    /// last word finished. It takes its time on the caller's thread.
+    public func suggest(_ sentence: String) throws -> [Suggestion] {
+        try suggest(sentence, cancelled: { false })
+    }
+
+    /// Does the same on a queue of its own. `done` gets the suggestions, or what went wrong, unless a
+    /// newer request or `cancel` came before: the newest wins, the others end at their next step.
+    public func request(_ sentence: String, done: @escaping (Result<[Suggestion], Error>) -> Void) {
+        let mine = next()
+        worker.async {
+            let result = Result { try self.suggest(sentence, cancelled: { !self.isNewest(mine) }) }
+            // Asked again there: if keys come on the same queue, nothing old is ever shown.
+            self.deliver.async { if self.isNewest(mine) { done(result) } }
+        }
+    }
+
+    /// Drops the pending request, if there is one; its `done` is not called.
+    public func cancel() { _ = next() }
+
+    /// Forgets the sentence: after one was sent, or when the weights have changed.
+    public func reset() { runtime.lock.holding { steps = [] } }
+
+    private func suggest(_ sentence: String, cancelled: () -> Bool) throws -> [Suggestion] {
+        try runtime.lock.holding {
+            let ids = [Vocabulary.begin] + vocabulary.encode(sentence)
+            let known = zip(steps, ids).prefix { $0.word == $1 }.count
+            steps.removeSubrange(known...)
+            for id in ids.dropFirst(known) {
+                if cancelled() { throw Cancelled() }
+                let before = steps.last?.after ?? start
+                let after = try runtime.run(
+                    "step", ["word": .ints([id], shape: [1]), "output": before["output"]!, "cell": before["cell"]!])
+                steps.append(Step(word: id, after: after))
+            }
+            let after = steps[ids.count - 1].after
+            return zip(try after.ints("suggestions"), try after.floats("probabilities")).map {
+                Suggestion(word: vocabulary.entries[Int($0)], probability: $1)
+            }
+        }
+    }
+
+    private func next() -> Int {
+        newestLock.holding {
+            newest += 1
+            return newest
+        }
+    }
+
+    private func isNewest(_ request: Int) -> Bool { newestLock.holding { newest == request } }
+}
