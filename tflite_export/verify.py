@@ -52,10 +52,17 @@ class Timing(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What `verify` found."""
+    """What `verify` found.
+
+    Attributes:
+      checks: In their order.
+      timings: Of a package that passed; empty of others.
+      bytes: By file.
+    """
 
     checks: list[Check]
     timings: list[Timing]
+    bytes: dict[str, int]
 
     @property
     def passed(self) -> bool:
@@ -68,6 +75,7 @@ class Report(NamedTuple):
             "passed": self.passed,
             "checks": [check._asdict() for check in self.checks],
             "timings": [timing._asdict() for timing in self.timings],
+            "bytes": self.bytes,
         }
 
     def check_table(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
@@ -77,8 +85,11 @@ class Report(NamedTuple):
 
     def timing_table(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
         """Returns the timings as rows of a table, and its header."""
-        rows = [(file, what, f"{p50:.3f}", f"{p99:.3f}") for file, what, p50, p99 in self.timings]
-        return rows, ("one thread, x86", "", "p50 ms", "p99 ms")
+        rows = [
+            (f"{file}, {self.bytes[file]:,} bytes", what, f"{p50:.3f}", f"{p99:.3f}")
+            for file, what, p50, p99 in self.timings
+        ]
+        return rows, ("one thread of this machine", "", "p50 ms", "p99 ms")
 
 
 def verify(directory: files.PathLike, weights: model.Weights | None = None) -> Report:
@@ -109,7 +120,7 @@ def verify(directory: files.PathLike, weights: model.Weights | None = None) -> R
                 _checked("weights, training", lambda: checks_of.check_learner(weights)),
             ]
         checks.append(_checked("a local step", checks_of.check_step))
-    report = Report(checks, [])
+    report = Report(checks, [], checks_of.sizes())
     return report._replace(timings=checks_of.timings()) if report.passed else report
 
 
@@ -246,7 +257,7 @@ class _Checks:
                 raise RunFailure(f"{TRAINING_FILE}: has another {name} than the run")
         sentences = [example["ids"] for example in self._golden()["examples"]]
         parity.check(self._package.learner, opened, self._package.sizes, sentences)
-        return f"{precision}: {'half a step of int8' if precision == 'int8' else 'equal'}"
+        return f"{precision}: {'within half a step' if precision == 'int8' else 'equal'}"
 
     def check_step(self) -> str:
         learner = self._package.learner
@@ -263,6 +274,10 @@ class _Checks:
         )
         _within(worst, STEP_TOLERANCE, "a weight")
         return f"weights within {worst:.1g} of the simulated phone's"
+
+    def sizes(self) -> dict[str, int]:
+        """Returns the files' bytes."""
+        return {name: file.bytes for name, file in self._manifest.files.items()}
 
     def timings(self) -> list[Timing]:
         """Returns how long the files take."""
