@@ -472,31 +472,26 @@ def update(
     package: PackageDirectory,
     text: Annotated[pathlib.Path, typer.Argument(help="What the phone's user wrote, a line each.")],
     out: Annotated[pathlib.Path, typer.Option(help="The update to write (.npz).")],
-    learning_rate: Annotated[float, typer.Option(help="Of SGD on the phone.")] = 0.1,
-    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 1,
-    batch_size: Annotated[int, typer.Option(help="Sentences in a batch.")] = 16,
-    clipping_norm: Annotated[float, typer.Option(help="Of a batch's gradient.")] = 5.0,
-    weighting: Annotated[
-        Literal["sentences", "uniform"], typer.Option(help="How it counts in the mean.")
-    ] = "sentences",
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of SGD; default, that of the package's rounds.")
+    ] = None,
     personal: Annotated[
         bool, typer.Option("--personal", help="Write a personal checkpoint, which stays.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do what a phone does in a round: train on its text through LiteRT, write what changed."""
+    """Do what a phone does in a round: train on its text through LiteRT, write what changed.
+
+    As the simulated phones did that made the package: its manifest has their settings.
+    """
     from fedkeyboard import update as updates
-    from fedkeyboard.local_training import LocalTraining
     from simulation import runs
     from tflite_export import personalization
     from tflite_export.opened import Package
 
-    settings = LocalTraining(
-        learning_rate, batch_size=batch_size, epochs=epochs, clipping_norm=clipping_norm
-    )
     found, _ = runs.package(package)
     learned = personalization.learn_from_file(
-        Package(found), text, settings, weighting=None if personal else weighting
+        Package(found), text, personal=personal, learning_rate=learning_rate
     )
     updates.write(out, learned)
     if as_json:

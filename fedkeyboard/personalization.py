@@ -16,6 +16,11 @@ import tensorflow as tf
 from fedkeyboard import evaluation, intervals, local_training, metrics, model
 from fedkeyboard.tokenizer import Text
 
+PERSONAL = local_training.LocalTraining(
+    learning_rate=0.1, batch_size=16, epochs=3, clipping_norm=1.0
+)
+"""How a phone learns for its user, chosen on validation users (docs/accuracy.md)."""
+
 _SIGNIFICANT = 0.05
 
 

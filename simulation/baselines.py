@@ -24,12 +24,12 @@ import numpy as np
 from fedkeyboard import evaluation, kneser_ney, metrics, model, personalization
 from fedkeyboard.central_training import CentralTraining
 from fedkeyboard.local_training import LocalTraining
+from fedkeyboard.personalization import PERSONAL
 from simulation import centralized
 from simulation.task import Task
 
 CENTRAL = CentralTraining(learning_rate=2e-3, batch_size=32, epochs=16, dropout=0.3)
 LOCAL = LocalTraining(learning_rate=3.0, batch_size=4, epochs=60, clipping_norm=1.0)
-PERSONAL = LocalTraining(learning_rate=0.1, batch_size=16, epochs=3, clipping_norm=1.0)
 
 
 class Outcome(NamedTuple):

@@ -11,7 +11,7 @@ import itertools
 import pathlib
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -256,21 +256,24 @@ def learn(
 def learn_from_file(
     package: Package,
     path: files.PathLike,
-    settings: LocalTraining,
     *,
-    weighting: Literal["sentences", "uniform"] | None,
+    personal: bool = False,
+    learning_rate: float | None = None,
 ) -> update.Update:
     """Does what a phone does in a round, on a file with a sentence a line.
 
     Args:
-      package: What the phone has.
+      package: What the phone has; with the settings of the rounds that made it.
       path: The file, UTF-8.
-      settings: How it trains.
-      weighting: How its update counts; None for a personal checkpoint.
+      personal: To learn for its user alone, with `fedkeyboard.personalization.PERSONAL`.
+      learning_rate: Instead of that of the settings, which a schedule may have lowered.
 
     Raises:
       UserError: If the file cannot be read, or has no word in it.
     """
+    settings, weighting = (personalization.PERSONAL, "none") if personal else _round(package)
+    if learning_rate is not None:
+        settings = dataclasses.replace(settings, learning_rate=learning_rate)
     try:
         sentences = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -280,15 +283,27 @@ def learn_from_file(
     rows = package.tokenizer.rows(sentences, package.learner.length)
     if not len(rows):
         raise UserError(f"{path}: has no words to learn from")
-    weights = {None: 0.0, "sentences": float(len(rows)), "uniform": 1.0}
+    weights = {"none": 0.0, "sentences": float(len(rows)), "uniform": 1.0}
     return learn(
         package.learner,
         rows,
         settings,
-        purpose="personal" if weighting is None else "update",
+        purpose="personal" if personal else "update",
         vocabulary_sha256=package.vocabulary_sha256,
         weight=weights[weighting],
     )
+
+
+def _round(package: Package) -> tuple[LocalTraining, str]:
+    """Returns how the phones of a package's rounds train, and how their updates count."""
+    try:
+        client = package.manifest.training["settings"]["client"]
+        names = ("learning_rate", "batch_size", "epochs", "clipping_norm")
+        return LocalTraining(**{name: client[name] for name in names}), client["weighting"]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{package.path}: its manifest does not say how phones train (training.settings.client)"
+        ) from error
 
 
 def load_personal(
