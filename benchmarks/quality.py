@@ -14,6 +14,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,11 +37,15 @@ _FIGURES = {
 }
 
 
-def train(path: pathlib.Path, seed: int) -> runs.Run:
-    """Returns the finished run of a seed, which is begun or continued if it is not there."""
+def train(path: pathlib.Path, settings: Sequence[str]) -> runs.Run:
+    """Returns the finished run of the experiment with some settings, as `--set` takes them.
+
+    It is begun, or continued, if it is not there.
+    """
     if not (path / "metrics.json").exists():
         begun = (path / "config.toml").exists()
-        how = ["--resume"] if begun else ["--config", CONFIG, "--set", f"seed={seed}"]
+        chosen = [word for setting in settings for word in ("--set", setting)]
+        how = ["--resume"] if begun else ["--config", CONFIG, *chosen]
         program = str(pathlib.Path(sys.executable).with_name("fedkeyboard"))
         command = [*worker.tied(), program, "simulate", *how, "--out", str(path)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -134,7 +139,7 @@ def main() -> None:
     rows = {row["seed"]: row for row in kept_rows()} if arguments.keep else {}
     for seed in arguments.seeds:
         if seed not in rows:
-            run = train(arguments.directory / f"seed{seed}", seed)
+            run = train(arguments.directory / f"seed{seed}", [f"seed={seed}"])
             compared = comparison.compare([run], "test", console)
             comparison_page.write(run.path / "comparison.html", compared)
             rows[seed] = describe(run, compared)
