@@ -54,7 +54,7 @@ def measure(run: runs.Run, console: Console) -> dict[str, Any]:
                     weights=weights,
                     sizes=run.sizes,
                     tokenizer=run.tokenizer,
-                    training={},
+                    training=run.training_record(),
                     metrics=None,
                     unseen=None if accuracy else unseen,
                     precision=precision,

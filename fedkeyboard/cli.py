@@ -408,8 +408,7 @@ def verify(
         _print_verified(report)
         if weights is None:
             _ERR.print("not held against a run's weights: give --run", soft_wrap=True)
-    if not report.passed:
-        raise typer.Exit(1)
+    report.require(str(package))
 
 
 @app.command()
@@ -515,21 +514,25 @@ def aggregate(
         list[pathlib.Path], typer.Argument(metavar="UPDATE...", help="What phones sent.")
     ],
     out: Annotated[pathlib.Path, typer.Option(help="The new run directory, one round further.")],
+    as_json: AsJson = False,
 ) -> None:
     """Aggregate phones' updates, as a simulated round would, into a new run and its package."""
     from simulation import aggregation, runs
     from tflite_export.opened import Package
 
     opened = runs.open_run(run)
-    package = Package(opened.path / runs.PACKAGE)
-    made = aggregation.aggregate(
-        opened,
-        update,
-        out,
+    package = Package(runs.package(run)[0])
+    stored = package.stored()
+    base = aggregation.Base(
+        round=package.manifest.training.get("rounds"),
         weights_sha256=package.manifest.model.weights_sha256,
         vocabulary_sha256=package.vocabulary_sha256,
     )
-    _export(made, made.path / runs.PACKAGE, **package.stored)
+    made = aggregation.aggregate(opened, update, out, base)
+    _export(made, made.path / runs.PACKAGE, **stored)
+    if as_json:
+        _print_json({"run": str(made.path), "export": str(made.path / runs.PACKAGE)})
+        return
     _OUT.print(
         f"run {made.path}\nexport {made.path / runs.PACKAGE}",
         markup=False,
@@ -635,13 +638,12 @@ def suggest(
 def _export(run: Any, out: pathlib.Path, **options: Any) -> Any:
     from tflite_export import package
 
-    weights, round_number = run.weights()
     return package.export(
         out,
-        weights=weights,
+        weights=run.weights()[0],
         sizes=run.sizes,
         tokenizer=run.tokenizer,
-        training={"rounds": round_number, "settings": run.config.published()},
+        training=run.training_record(),
         metrics=run.metrics(),
         **options,
     )
@@ -656,7 +658,7 @@ def _unseen(
     from tflite_export.package import Unseen
 
     with assessment.unseen_rows(run, moved_to, split, sentences, _ERR) as rows:
-        yield None if rows is None else Unseen(split, rows)
+        yield None if rows is None else Unseen(split, rows, sentences)
 
 
 def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:
@@ -672,7 +674,7 @@ def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def _print_table(
@@ -695,8 +697,9 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
 
 def _print_verified(report: Any) -> None:
     _print_table(*report.check_table(), left=(0, 1, 2))
-    _OUT.print()
-    _print_table(*report.timing_table(), left=(0, 1))
+    if report.timings:
+        _OUT.print()
+        _print_table(*report.timing_table(), left=(0, 1))
 
 
 def _print_suggestions(text: str, suggestions: list[tuple[str, float]]) -> None:

@@ -11,8 +11,10 @@ added.
 
 import io
 import json
+import math
 import pathlib
 import zipfile
+import zlib
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -98,11 +100,19 @@ def read(path: files.PathLike, shapes: model.Weights) -> Update:
     try:
         with zipfile.ZipFile(path) as archive:
             said = json.loads(archive.read(_METADATA))
-            arrays = {name: _array(archive, name) for name in model.Weights._fields}
+            arrays = {
+                name: _array(archive, name, tuple(shape))
+                for name, shape in shapes._asdict().items()
+            }
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a {FORMAT} file, or only part of one ({error})") from error
+    # What zipfile, zlib and json raise of files that are damaged or made to harm.
+    except (
+        *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError),
+        *(RuntimeError, NotImplementedError, RecursionError),
+    ) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{path}: not a {FORMAT} file, or only part of one ({line})") from error
     try:
         metadata = Metadata.model_validate(said)
     except pydantic.ValidationError as error:
@@ -110,20 +120,26 @@ def read(path: files.PathLike, shapes: model.Weights) -> Update:
         where = ".".join(map(str, first["loc"])) or "metadata"
         raise UserError(f"{path}: {_METADATA}: {where}: {first['msg']}") from error
     difference = model.Weights(**arrays)
-    for name, array, shape in zip(model.Weights._fields, difference, shapes, strict=True):
-        if array.dtype != np.float32 or array.shape != tuple(shape):
-            raise UserError(
-                f"{path}: {name} is {array.dtype} {array.shape}, not float32 {tuple(shape)}; it is "
-                "of another model"
-            )
+    for name, array in difference._asdict().items():
         if not np.all(np.isfinite(array)):
             raise UserError(f"{path}: {name} is not finite: training has diverged on that phone")
     return Update(difference, metadata)
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
     with archive.open(f"{name}.npy") as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"{name} is of version {version} of NumPy's format")
+        found, fortran, kind = np.lib.format.read_array_header_1_0(member)
+        # Before its content is read, which may be as large as it likes.
+        if (found, fortran, kind) != (shape, False, np.dtype("<f4")):
+            raise ValueError(f"{name} is {kind} {found}, not float32 {shape}; of another model?")
+        count = math.prod(shape)
+        content = member.read(4 * count + 1)
+        if len(content) != 4 * count:
+            raise ValueError(f"{name} has not {count} numbers")
+        return np.frombuffer(content, "<f4").reshape(shape).astype(np.float32)
 
 
 def personal_weights(

@@ -5,15 +5,19 @@ Aggregator, server optimizer and state are those of the run's simulated rounds
 """
 
 import asyncio
+import hashlib
 import pathlib
 import shutil
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
+import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import federated_updates, files, model, runtime
 from fedkeyboard import update as updates
-from fedkeyboard.errors import UserError
+from fedkeyboard.errors import RunFailure, UserError
 from simulation import runs, training
 from simulation.runs import Run
 
@@ -21,56 +25,87 @@ from simulation.runs import Run
 _KEPT = ("tokenizer.model", "vocabulary.txt", "population.json", "rounds.csv")
 
 
-def aggregate(
-    run: Run,
-    paths: Sequence[pathlib.Path],
-    out: pathlib.Path,
-    *,
-    weights_sha256: str,
-    vocabulary_sha256: str,
-) -> Run:
+class Base(NamedTuple):
+    """What phones trained from: a run's package, by its manifest.
+
+    Attributes:
+      round: The last of the run's rounds that the package has.
+      weights_sha256: What it calls its weights.
+      vocabulary_sha256: Of its vocabulary.
+    """
+
+    round: int | None
+    weights_sha256: str
+    vocabulary_sha256: str
+
+
+def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: Base) -> Run:
     """Aggregates updates into a new run, one round further than `run`, which stays as it is.
 
-    The new run has the state to go on from, and no row of this round in rounds.csv.
+    The new run has the state to go on from, and no row of this round in rounds.csv. All updates are
+    in memory at once.
 
     Args:
-      run: The run whose last package the phones trained from.
-      paths: Their updates.
+      run: The run.
+      paths: The updates of phones, one of each.
       out: The new run's directory.
-      weights_sha256: What that package's manifest calls its weights.
-      vocabulary_sha256: Of its vocabulary.
+      base: The run's package, from which the phones trained.
 
     Returns:
       The new run.
 
     Raises:
-      UserError: If the run is not of federated averaging, or an update is damaged, is no update, or
-        is to other weights; then nothing is written.
+      UserError: If the run is not of federated averaging, its package is of another round, or an
+        update is damaged, comes twice, claims more weight than it has, or is to other weights; then
+        nothing is written.
+      RunFailure: If what comes of it is not finite.
     """
-    if run.config.client.algorithm != "fedavg":
+    client = run.config.client
+    if client.algorithm != "fedavg":
         raise UserError(
-            f"{run.path}: trained with {run.config.client.algorithm}; phones' updates are those of "
+            f"{run.path}: trained with {client.algorithm}; phones' updates are those of "
             'client.algorithm = "fedavg"'
         )
     runs.check_new(out)
-    shapes = model.weight_shapes(run.sizes)
-    brought = []
+    brought: dict[str, pathlib.Path] = {}
+    data = []
     for path in paths:
-        update = updates.read(path, shapes)
-        of = update.metadata
-        if of.purpose != "update" or not of.weight:
-            raise UserError(f"{path}: a personal checkpoint, which stays on its phone; no update")
-        if (of.weights_sha256, of.vocabulary_sha256) != (weights_sha256, vocabulary_sha256):
-            raise UserError(
-                f"{path}: trained from another package ({of.weights_sha256[:12]}) than the run's "
-                f"({weights_sha256[:12]}); updates count in their own round only"
-            )
-        brought.append(federated_updates.phone_data(update))
+        update = _read(run, path, base)
+        content = b"".join(array.tobytes() for array in update.difference)
+        other = brought.setdefault(hashlib.sha256(content).hexdigest(), path)
+        if other is not path:
+            raise UserError(f"{path}: the same update as {other}; give each phone's once")
+        data.append(federated_updates.phone_data(update))
     with runs.claimed(run.path), runtime.tff_runtime():
-        return asyncio.run(_aggregate(run, brought, out))
+        return asyncio.run(_aggregate(run, data, out, base))
 
 
-async def _aggregate(run: Run, brought: list, out: pathlib.Path) -> Run:
+def _read(run: Run, path: pathlib.Path, base: Base) -> updates.Update:
+    """Reads a phone's update, and checks that it is one of this round."""
+    update = updates.read(path, model.weight_shapes(run.sizes))
+    of, client = update.metadata, run.config.client
+    if of.purpose != "update":
+        raise UserError(f"{path}: a personal checkpoint, which stays on its phone; no update")
+    if (of.weights_sha256, of.vocabulary_sha256) != (base.weights_sha256, base.vocabulary_sha256):
+        raise UserError(
+            f"{path}: trained from another package ({of.weights_sha256[:12]}) than the run's "
+            f"({base.weights_sha256[:12]}); updates count in their own round only"
+        )
+    if not 1 <= of.sentences <= client.maximum_sentences:
+        raise UserError(
+            f"{path}: of {of.sentences} sentences, where a phone trains on 1 to "
+            f"{client.maximum_sentences} (client.maximum_sentences)"
+        )
+    weight = of.sentences if client.weighting == "sentences" else 1
+    if of.weight != weight:
+        raise UserError(
+            f"{path}: claims the weight {of.weight:g}, but counts as {weight} "
+            f'(client.weighting = "{client.weighting}")'
+        )
+    return update
+
+
+async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, base: Base) -> Run:
     process = federated_updates.learning_process(
         model.initial_weights(run.sizes, run.config.seed),
         optimizer=training.server_optimizer(run),
@@ -78,10 +113,15 @@ async def _aggregate(run: Run, brought: list, out: pathlib.Path) -> Run:
     )
     initial = await tff.program.materialize_value(process.initialize())
     state, done = await training.Checkpoints(run).load(initial)
-    if not done:
-        raise UserError(f"{run.path}: has no checkpoint; phones cannot have trained from it")
-    output = process.next(state, brought)
+    if done != base.round:
+        raise UserError(
+            f"{run.path}: its package is of round {base.round}, its last checkpoint of round "
+            f"{done}; export it again with `fedkeyboard export {run.path}`, and ask phones anew"
+        )
+    output = process.next(state, data)
     after = await tff.program.materialize_value(output.state)
+    if not all(np.all(np.isfinite(leaf)) for leaf in tf.nest.flatten(after)):
+        raise RunFailure(f"{run.path}: the updates lead to weights that are not finite")
     number = done + 1
     rounds = run.config.rounds
     config = run.config.model_copy(
@@ -94,6 +134,7 @@ async def _aggregate(run: Run, brought: list, out: pathlib.Path) -> Run:
                 with files.replacing(out / name) as temporary:
                     shutil.copyfile(run.path / name, temporary)
         made = Run(out.resolve(), config, run.tokenizer)
+        made.save_rounds_of_updates([*run.rounds_of_updates(), number])
         await training.Checkpoints(made).save(after, number)
         made.save_weights(after.global_model_weights.trainable, number)
         # Last, since with it a directory is a run.

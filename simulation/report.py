@@ -157,11 +157,12 @@ def gain_rows(gains: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         for name in ("p10", "p50", "p90")
     ]
     rows.append(("personal weights kept", "", "", _share(gate["kept"])))
-    for name, unit in (("seconds", "s"), ("megabytes", "MB")):
-        of = cost[name]
-        if of["max"] is not None:
-            text = f"{of['p50']:.1f} {unit}, at most {of['max']:.1f}"
-            rows.append((f"training, {name} a user", "", text, ""))
+    seconds = cost["seconds"]
+    if seconds["max"] is not None:
+        text = f"{seconds['p50']:.1f}, at most {seconds['max']:.1f}"
+        rows.append(("training, seconds a user", "", text, ""))
+    if cost["megabytes"] is not None:
+        rows.append(("training, MB at most", "", f"{cost['megabytes']:.0f}", ""))
     return [*rows, ("users", f"{gains['users']:,}", "", "")]
 
 

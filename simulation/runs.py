@@ -9,6 +9,7 @@
     rounds.csv          a row a round; tensorboard/ has the same (after a resume, rounds twice)
     metrics.json        the final evaluation on unseen users
     report.html         curves and figures for a reader
+    rounds_of_updates.json  in which rounds phones' update files were aggregated, if any were
     baselines/          what other models are worth on the same users (`simulation.comparison`)
     comparison.html     the page that compares them
 
@@ -35,6 +36,7 @@ from simulation import config as configs
 
 RUNS = pathlib.Path("runs")
 PACKAGE = "export"
+_UPDATES = "rounds_of_updates.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +128,23 @@ class Run:
         if [w.shape for w in weights] != list(model.weight_shapes(self.sizes)):
             raise RunFailure(f"{path}: not of the model that config.toml describes")
         return weights, round_number
+
+    def rounds_of_updates(self) -> list[int]:
+        """Returns the rounds in which phones' update files were aggregated."""
+        path = self.path / _UPDATES
+        return _read_json(path) if path.exists() else []
+
+    def save_rounds_of_updates(self, rounds: list[int]) -> None:
+        """Writes them."""
+        files.write_text(self.path / _UPDATES, json.dumps(rounds) + "\n")
+
+    def training_record(self) -> dict[str, Any]:
+        """Returns how the weights were made, for a package's manifest."""
+        return {
+            "rounds": self.weights()[1],
+            "rounds_of_updates": self.rounds_of_updates(),
+            "settings": self.config.published(),
+        }
 
     def rounds_done(self) -> int:
         """Returns how many rounds the last checkpoint has; 0 if `weights.npz` cannot be read."""

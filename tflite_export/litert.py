@@ -15,6 +15,7 @@ from fedkeyboard import files
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.tokenizer import BEGIN, PAD, Tokenizer
+from tflite_export import manifest
 from tflite_export.quiet import quiet_stderr
 
 
@@ -167,7 +168,7 @@ class LiteModel:
 
 
 def inference_file(path: files.PathLike) -> pathlib.Path:
-    """Returns the exported file that `path` means: itself, or that of a run directory.
+    """Returns the exported file that `path` means: itself, or that of a package or a run.
 
     Raises:
       UserError: If the run has not been exported.
@@ -175,7 +176,9 @@ def inference_file(path: files.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if not path.is_dir():
         return path
-    exported = path / "export" / "model_infer.tflite"
+    if (path / manifest.FILE).exists():
+        return path / manifest.INFERENCE_FILE
+    exported = path / "export" / manifest.INFERENCE_FILE
     if not exported.exists():
         raise UserError(f"{path}: has no exported model; write it with `fedkeyboard export {path}`")
     return exported

@@ -85,6 +85,8 @@ class Accuracy(_Part):
 
     split: str
     users: int
+    sentences_per_user: int | None
+    """At most so many of each; None is all."""
     words: int
     inference: dict[Precision, Recall]
     """Of `model_infer.tflite` in each precision."""
@@ -96,6 +98,21 @@ class Privacy(_Part):
     """How the weights came about, as far as it concerns the people whose text they learned from."""
 
     statement: str
+
+
+class Client(_Part):
+    """What `training.settings.client` says of a phone's part in a round.
+
+    A phone that sends updates trains so (`fedkeyboard.local_training`).
+    """
+
+    algorithm: str
+    learning_rate: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+    batch_size: Annotated[int, pydantic.Field(ge=1)]
+    epochs: Annotated[int, pydantic.Field(ge=1)]
+    clipping_norm: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+    maximum_sentences: Annotated[int, pydantic.Field(ge=1)]
+    weighting: Literal["sentences", "uniform"]
 
 
 class Manifest(_Part):
@@ -113,7 +130,8 @@ class Manifest(_Part):
     runtimes: dict[str, str]
     """The versions of what converted and checked the files."""
     training: dict[str, Any]
-    """Rounds and settings."""
+    """`rounds`; `settings`, the experiment's, with `client` (`Client`); `rounds_of_updates`, those
+    in which phones' update files were aggregated."""
     metrics: dict[str, Any] | None
     """The final evaluation of the weights, in float32."""
     accuracy: Accuracy | None
@@ -130,6 +148,16 @@ def is_package(directory: files.PathLike) -> bool:
     return _format(pathlib.Path(directory)) is not None
 
 
+def names(directory: files.PathLike) -> set[str]:
+    """Returns the names of the files that a package has, of any version; none of another place."""
+    directory = pathlib.Path(directory)
+    if not is_package(directory):
+        return set()
+    content = json.loads((directory / FILE).read_bytes())
+    said = content.get("files")
+    return {FILE, *(said if isinstance(said, dict) else ())}
+
+
 def load(directory: files.PathLike) -> Manifest:
     """Reads the manifest of a phone package.
 
@@ -138,6 +166,11 @@ def load(directory: files.PathLike) -> Manifest:
     """
     path = pathlib.Path(directory) / FILE
     found = _format(path.parent)
+    if found is None and path.exists():
+        raise UserError(
+            f"{path}: damaged, or not a phone package's; remove {directory} if it was one, and "
+            "write it again with `fedkeyboard export`"
+        )
     if found is None:
         raise UserError(f"{directory}: not a phone package; write one with `fedkeyboard export`")
     version = str(found.get("version"))
@@ -158,5 +191,5 @@ def _format(directory: pathlib.Path) -> dict[str, Any] | None:
     try:
         found = json.loads((directory / FILE).read_bytes())["format"]
         return found if found["name"] == FORMAT_NAME else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -5,6 +5,8 @@ import hashlib
 import pathlib
 from typing import Any
 
+import pydantic
+
 from fedkeyboard import files, keystrokes, model
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE, Tokenizer
@@ -31,14 +33,36 @@ class Package:
         self.path = pathlib.Path(path)
         self.manifest = manifest.load(path)
 
-    @property
     def stored(self) -> dict[str, Any]:
-        """How the weights are stored, as `package.export` takes it."""
+        """Returns how the weights are stored, as `package.export` takes it.
+
+        Raises:
+          UserError: If the manifest does not say.
+        """
         of = self.manifest.files
-        return {
-            "precision": of[INFERENCE_FILE].precision,
-            "train_storage": of[TRAINING_FILE].precision,
-        }
+        try:
+            return {
+                "precision": of[INFERENCE_FILE].precision,
+                "train_storage": of[TRAINING_FILE].precision,
+            }
+        except KeyError as error:
+            raise UserError(
+                f"{self.path}: its manifest has no {error.args[0]}; export it again"
+            ) from error
+
+    def client(self) -> manifest.Client:
+        """Returns how phones train in the rounds of this package.
+
+        Raises:
+          UserError: If the manifest does not say.
+        """
+        try:
+            return manifest.Client.model_validate(self.manifest.training["settings"]["client"])
+        except (KeyError, TypeError, pydantic.ValidationError) as error:
+            raise UserError(
+                f"{self.path}: its manifest does not say how phones train "
+                "(training.settings.client); export it again"
+            ) from error
 
     @functools.cached_property
     def inference(self) -> LiteModel:
@@ -76,8 +100,7 @@ class Package:
         """The vocabulary's."""
         return keystrokes.prefixes(self.tokenizer.vocabulary)
 
-    @functools.cached_property
+    @property
     def vocabulary_sha256(self) -> str:
-        """Of `vocabulary.txt`."""
-        content = (self.path / VOCABULARY_FILE).read_bytes()
-        return hashlib.sha256(content).hexdigest()
+        """Of `vocabulary.txt`, by which updates name it."""
+        return hashlib.sha256((self.path / VOCABULARY_FILE).read_bytes()).hexdigest()

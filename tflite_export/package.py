@@ -50,10 +50,13 @@ NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kin
 Storage = Literal["float32", "int8"]
 
 _PRIVACY = (
-    "Learned in a simulation of federated averaging: each phone's text stayed with it, and the "
-    "server had the average of what the phones of a cohort learned. {minimum_users} users at least "
-    "wrote each word of the vocabulary. There is no differential privacy: the weights may hold "
-    "what one person wrote."
+    "Learned in a simulation of federated learning: each phone's text stayed with it, and the "
+    "server used the average of what the phones of a cohort learned.{updates} At least "
+    "{minimum_users} users wrote each word of the vocabulary. There is no differential privacy: "
+    "the weights may hold what one person wrote."
+)
+_PRIVACY_OF_UPDATES = (
+    " In {rounds} further rounds phones sent update files, each of which the server could read."
 )
 
 
@@ -63,10 +66,12 @@ class Unseen(NamedTuple):
     Attributes:
       split: Whose it is.
       users: Each user's int32 `[n, T + 1]` sentences.
+      sentences_per_user: At most so many of each, if not all.
     """
 
     split: str
     users: Iterable[np.ndarray]
+    sentences_per_user: int | None = None
 
 
 def export(
@@ -157,9 +162,7 @@ def export(
             )
             _write_json(directory / manifest.FILE, content.model_dump())
             report = verify.verify(directory, weights)
-            for check in report.checks:
-                if not check.passed:
-                    raise RunFailure(f"{output_dir}: not written: {check.name}: {check.seen}")
+            report.require(f"{output_dir}: not written")
     except OSError as error:
         raise RunFailure(f"{output_dir}: could not be written: {error.strerror}") from error
     return report
@@ -202,6 +205,7 @@ def _accuracy(
     return manifest.Accuracy(
         split=unseen.split,
         users=users,
+        sentences_per_user=unseen.sentences_per_user,
         words=of_learning.words,
         inference={each: manifest.Recall(**of.recall()) for each, of in hits.items()},
         training={train_storage: manifest.Recall(**of_learning.recall())},
@@ -220,7 +224,11 @@ def _opened(contents: Mapping[str, bytes]) -> Iterator[dict[str, LiteModel]]:
 
 def _privacy(training: Mapping[str, Any]) -> str:
     tokenizer = training.get("settings", {}).get("tokenizer", {})
-    return _PRIVACY.format(minimum_users=tokenizer.get("minimum_users", 1))
+    rounds = len(training.get("rounds_of_updates", []))
+    return _PRIVACY.format(
+        minimum_users=tokenizer.get("minimum_users", 1),
+        updates=_PRIVACY_OF_UPDATES.format(rounds=rounds) if rounds else "",
+    )
 
 
 def _check_replaceable(target: pathlib.Path) -> None:
@@ -228,9 +236,11 @@ def _check_replaceable(target: pathlib.Path) -> None:
         return
     if not target.is_dir():
         raise UserError(f"{target}: is a file; name a directory for the phone package")
-    if any(target.iterdir()) and not manifest.is_package(target):
+    there = {path.name for path in target.iterdir()}
+    strange = sorted(there - manifest.names(target))
+    if strange:
         raise UserError(
-            f"{target}: holds files that are not a phone package; name another directory"
+            f"{target}: holds {strange[0]}, which is not a phone package's; name another directory"
         )
 
 

@@ -59,21 +59,23 @@ def check(
             _compare_suggestions("predict", trained[-1], exported.run("predict", words=padded))
 
 
-def furthest_suggestion(
+def divergence(
     exported: LiteModel, weights: model.Weights, sentences: Iterable[Sequence[int]]
 ) -> float:
-    """Returns how far a suggestion's probability is from the weights', at most, after sentences.
+    """Returns how far a file is from weights: the mean Kullback-Leibler divergence, in nats.
 
-    For files that round what they compute: a suggested word may be another than the weights'.
+    For files that round what they compute. Of what the weights say of the next word, after each
+    word of some sentences, to what the file's `score` says of it.
     """
     weights = model.Weights(*map(tf.constant, weights))
-    worst = 0.0
+    said, trained = [], []
     for ids in sentences:
-        row = tf.constant([[BEGIN, *ids, END]], tf.int32)
-        trained = tf.nn.softmax(model.forward(weights, batches.pack(row))[len(ids)]).numpy()
-        for word, probability in exported.suggest(ids):
-            worst = max(worst, abs(probability - float(trained[word])))
-    return worst
+        row = np.array([[BEGIN, *ids, END]], np.int32)
+        said.append(exported.log_probabilities(row))
+        logits = model.forward(weights, batches.pack(tf.constant(row)))
+        trained.append(tf.nn.log_softmax(logits).numpy())
+    mine, theirs = np.concatenate(said), np.concatenate(trained)
+    return float(np.mean(np.sum(np.exp(theirs) * (theirs - mine), axis=1, dtype=np.float64)))
 
 
 def rounded_to_float16(weights: model.Weights) -> model.Weights:

@@ -8,6 +8,7 @@ weights if they do better than the global ones on the tenth that it held back.
 
 import dataclasses
 import itertools
+import math
 import pathlib
 import time
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ from fedkeyboard import (
     personalization,
     update,
 )
-from fedkeyboard.errors import UserError
+from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.local_training import LocalTraining
 from fedkeyboard.personalization import Compared
 from fedkeyboard.tokenizer import Text
@@ -107,6 +108,8 @@ class Phone(NamedTuple):
       kept: Whether the gate kept it.
       seconds: Of training, on one thread.
       megabytes: Of memory above the open model, at most, while it trained; None if not known.
+        LiteRT keeps what earlier batches took, so that only the largest of all users means
+        something.
     """
 
     personal: Compared | None
@@ -135,6 +138,7 @@ def personalize(
     """
     scorer = evaluation.LogProbabilitiesScorer(learner.log_probabilities, prefixes)
     outcomes: list[list[Phone]] = [[] for _ in grid]
+    opened = memory.in_use()
     for text in users:
         cut = metrics.trained_sentences(len(text.words))
         if cut is None:
@@ -145,7 +149,9 @@ def personalize(
         learner.reset()
         before = scorer.score(later)
         for settings, phones in zip(grid, outcomes, strict=True):
-            phones.append(_phone(learner, scorer, text.words[:cut], later, before, settings))
+            phones.append(
+                _phone(learner, scorer, text.words[:cut], later, before, settings, opened)
+            )
     learner.reset()
     return outcomes
 
@@ -157,10 +163,11 @@ def _phone(
     later: Text,
     before: metrics.Scores,
     settings: Settings,
+    opened: int | None,
 ) -> Phone:
     learner.reset()
     began = time.perf_counter()
-    with memory.Growth() as growth:
+    with memory.Growth(opened) as growth:
         learner.fit(rows, settings.training, settings.layers)
     seconds = time.perf_counter() - began
     personal = _compare(learner, scorer, later, before)
@@ -170,8 +177,10 @@ def _phone(
     unchanged = learner.evaluate(rows[training:])
     learner.fit(rows[:training], settings.training, settings.layers)
     changed = learner.evaluate(rows[training:])
-    # As many hits are decided by the loss; a loss that is no number never wins.
-    kept = (changed.top1_hits, -changed.loss) > (unchanged.top1_hits, -unchanged.loss)
+    # As many hits are decided by the loss. Weights that are no numbers may hit by chance.
+    kept = math.isfinite(changed.loss) and (
+        (changed.top1_hits, -changed.loss) > (unchanged.top1_hits, -unchanged.loss)
+    )
     counts = metrics.count(later, before)
     gated = _compare(learner, scorer, later, before) if kept else Compared(counts, counts, 0, 0)
     return Phone(personal, gated, kept, seconds, growth.megabytes)
@@ -192,10 +201,11 @@ def report(phones: Sequence[Phone]) -> dict[str, Any]:
     Returns:
       The keys of `fedkeyboard.personalization.gains`, of the personal models; `gate`, the same of
       the gated ones, with `kept`, the share of users whose personal weights were kept; and `cost`
-      of training, over the users: `seconds` and `megabytes`, as `metrics.distribution` has them,
-      and their largest.
+      of training: `seconds`, over the users as `metrics.distribution` has them, and `max`; and
+      `megabytes`, the most that any user's took.
     """
     trained = [phone for phone in phones if phone.personal is not None]
+    seconds = [phone.seconds for phone in trained]
     grown = [phone.megabytes for phone in trained if phone.megabytes is not None]
     return {
         **personalization.gains([phone.personal for phone in phones]),
@@ -204,11 +214,8 @@ def report(phones: Sequence[Phone]) -> dict[str, Any]:
             **personalization.gains([phone.gated for phone in phones]),
         },
         "cost": {
-            name: {**metrics.distribution(values), "max": max(values, default=None)}
-            for name, values in (
-                ("seconds", [phone.seconds for phone in trained]),
-                ("megabytes", grown),
-            )
+            "seconds": {**metrics.distribution(seconds), "max": max(seconds, default=None)},
+            "megabytes": max(grown, default=None),
         },
     }
 
@@ -231,12 +238,18 @@ def learn(
       purpose: `personal`, or `update`.
       vocabulary_sha256: Of the package's `vocabulary.txt`.
       weight: How it counts, as an `update`.
+
+    Raises:
+      RunFailure: If training diverges.
     """
     learner.reset()
     base = learner.weights()
     losses = learner.fit(rows, settings)
+    difference = update.subtract(learner.weights(), base)
+    if not all(np.all(np.isfinite(array)) for array in (losses, *difference)):
+        raise RunFailure("training has diverged: lower the learning rate")
     return update.Update(
-        update.subtract(learner.weights(), base),
+        difference,
         update.Metadata(
             purpose=purpose,
             weights_sha256=weights_sha256(base),
@@ -271,7 +284,9 @@ def learn_from_file(
     Raises:
       UserError: If the file cannot be read, or has no word in it.
     """
-    settings, weighting = (personalization.PERSONAL, "none") if personal else _round(package)
+    settings, weighting, at_most = (
+        (personalization.PERSONAL, None, None) if personal else _round(package)
+    )
     if learning_rate is not None:
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
     try:
@@ -283,7 +298,9 @@ def learn_from_file(
     rows = package.tokenizer.rows(sentences, package.learner.length)
     if not len(rows):
         raise UserError(f"{path}: has no words to learn from")
-    weights = {"none": 0.0, "sentences": float(len(rows)), "uniform": 1.0}
+    # A simulated phone draws them anew each round.
+    rows = rows[:at_most]
+    weights = {None: 0.0, "sentences": float(len(rows)), "uniform": 1.0}
     return learn(
         package.learner,
         rows,
@@ -294,16 +311,25 @@ def learn_from_file(
     )
 
 
-def _round(package: Package) -> tuple[LocalTraining, str]:
-    """Returns how the phones of a package's rounds train, and how their updates count."""
-    try:
-        client = package.manifest.training["settings"]["client"]
-        names = ("learning_rate", "batch_size", "epochs", "clipping_norm")
-        return LocalTraining(**{name: client[name] for name in names}), client["weighting"]
-    except (KeyError, TypeError) as error:
+def _round(package: Package) -> tuple[LocalTraining, str, int]:
+    """Returns how phones train in a package's rounds, how updates count, and of how much text.
+
+    Raises:
+      UserError: If they do not send updates, or the manifest does not say how.
+    """
+    client = package.client()
+    if client.algorithm != "fedavg":
         raise UserError(
-            f"{package.path}: its manifest does not say how phones train (training.settings.client)"
-        ) from error
+            f"{package.path}: trained with {client.algorithm}; phones' updates are those of "
+            'client.algorithm = "fedavg"'
+        )
+    training = LocalTraining(
+        client.learning_rate,
+        batch_size=client.batch_size,
+        epochs=client.epochs,
+        clipping_norm=client.clipping_norm,
+    )
+    return training, client.weighting, client.maximum_sentences
 
 
 def load_personal(

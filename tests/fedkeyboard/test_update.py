@@ -96,6 +96,8 @@ def test_what_is_no_update_is_refused(path, tmp_path):
     assert_refused(tmp_path / "other.npz", "not a fedkeyboard.update file")
     other = model.weight_shapes(model.Sizes(vocabulary=12, embedding=3, units=5, length=5))
     assert_refused(path, r"input_kernel is float32 \(3, 12\), not float32 \(3, 15\)", other)
+    (tmp_path / "encrypted.npz").write_bytes(b"PK\x03\x04" + b"\1" * 100)
+    assert_refused(tmp_path / "encrypted.npz", "not a fedkeyboard.update file")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +126,7 @@ def test_a_newer_minor_version_is_read(path):
         (np.full(12, np.nan, np.float32), "output_bias is not finite"),
         (np.zeros(12, np.float64), "output_bias is float64"),
         (np.array([{}] * 12, object), "not a fedkeyboard.update file"),
+        (np.zeros((12, 1), np.float32), r"output_bias is float32 \(12, 1\)"),
     ],
 )
 def test_arrays_are_checked(path, array, match):
@@ -155,3 +158,28 @@ def test_personal_weights_belong_to_a_model(path):
         np.testing.assert_array_equal(mine, b + d)
     with pytest.raises(UserError, match="another vocabulary"):
         load(newer, OTHER, migrate=True, vocabulary_sha256=ONE)
+
+
+def test_an_array_that_says_it_is_vast_is_not_read(path):
+    """Its header alone: what it says would not fit into memory."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    header = members["output_bias.npy"].replace(b"(12,), ", b"(9" + b"9" * 3 + b",)")
+    assert header != members["output_bias.npy"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**members, "output_bias.npy": header}.items():
+            archive.writestr(name, content)
+    assert_refused(path, "not a fedkeyboard.update file")
+
+
+def test_damaged_compression_is_seen(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        place = archive.getinfo("embedding.npy").header_offset
+    content = bytearray(path.read_bytes())
+    content[place + 60 : place + 70] = b"\xff" * 10
+    path.write_bytes(content)
+    assert_refused(path, "not a fedkeyboard.update file")

@@ -1,6 +1,7 @@
 """A round by phones in LiteRT against the same round simulated in TFF."""
 
 import asyncio
+import shutil
 
 import numpy as np
 import pytest
@@ -83,8 +84,8 @@ def aggregate(run, learner, paths, tmp_path):
     name = weights_sha256(learner.weights())
 
     def aggregate(updates=paths, out=tmp_path / "next", **changes):
-        arguments = {"weights_sha256": name, "vocabulary_sha256": VOCABULARY, **changes}
-        return aggregation.aggregate(run, updates, out, **arguments)
+        base = aggregation.Base(round=2, weights_sha256=name, vocabulary_sha256=VOCABULARY)
+        return aggregation.aggregate(run, updates, out, base._replace(**changes))
 
     return aggregate
 
@@ -108,6 +109,7 @@ def test_phones_and_simulation_give_the_same_next_round(run, aggregate, phones):
     made = aggregate()
     weights, number = made.weights()
     assert number == 3
+    assert made.training_record()["rounds_of_updates"] == [3]
     was, _ = run.weights()
     for name, mine, theirs, before in zip(
         model.Weights._fields,
@@ -160,10 +162,20 @@ def test_what_does_not_belong_to_the_round_is_refused(run, aggregate, paths, tmp
     assert_refused("trained from another package", weights_sha256="3" * 64)
     assert_refused("trained from another package", vocabulary_sha256="3" * 64)
     assert_refused("No such file", [*paths, tmp_path / "missing.npz"])
-    personal = update.read(paths[0], model.weight_shapes(run.sizes))
-    metadata = personal.metadata.model_copy(update={"purpose": "personal"})
-    update.write(tmp_path / "personal.npz", personal._replace(metadata=metadata))
-    assert_refused("stays on its phone", [tmp_path / "personal.npz"])
+    assert_refused("package is of round 1, its last checkpoint of round 2", round=1)
+    shutil.copy(paths[0], tmp_path / "again.npz")
+    assert_refused("again.npz: the same update as .*0.npz", [*paths, tmp_path / "again.npz"])
+    brought = update.read(paths[0], model.weight_shapes(run.sizes))
+    for changed, match in (
+        ({"purpose": "personal"}, "stays on its phone"),
+        ({"weight": 1e39}, r"claims the weight 1e\+39, but counts as"),
+        ({"weight": 0.0}, "claims the weight 0"),
+        ({"sentences": 10**6, "weight": 1e6}, "client.maximum_sentences"),
+        ({"sentences": 0, "weight": 0.0}, "of 0 sentences"),
+    ):
+        metadata = brought.metadata.model_copy(update=changed)
+        update.write(tmp_path / "changed.npz", brought._replace(metadata=metadata))
+        assert_refused(match, [tmp_path / "changed.npz"])
 
 
 def test_only_federated_averaging_takes_updates(run, paths, tmp_path):
@@ -171,5 +183,5 @@ def test_only_federated_averaging_takes_updates(run, paths, tmp_path):
     other = runs.Run(run.path, run.config.model_copy(update={"client": client}), run.tokenizer)
     with pytest.raises(UserError, match='algorithm = "fedavg"'):
         aggregation.aggregate(
-            other, paths, tmp_path / "next", weights_sha256="1" * 64, vocabulary_sha256=VOCABULARY
+            other, paths, tmp_path / "next", aggregation.Base(2, "1" * 64, VOCABULARY)
         )

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from fedkeyboard import evaluation, keystrokes, local_training, metrics, model, personalization
 from fedkeyboard import update as updates
-from fedkeyboard.errors import UserError
+from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.local_training import LocalTraining
 from fedkeyboard.tokenizer import PAD
 from tflite_export import personalization as on_phones
@@ -143,6 +143,24 @@ def test_the_gate_decides_by_what_the_phone_held_back(learner, tokenizer, sizes,
     report = on_phones.report([ruined])
     assert report["gate"]["kept"] == report["gate"]["relative_gain"] == 0
     assert report["gate"]["after"] == report["before"] != report["after"]
+
+
+def test_the_gate_keeps_no_weights_that_are_no_numbers(learner, tokenizer, sizes):
+    """Of such logits the first words of the vocabulary come out: frequent ones, which hit."""
+    prefixes = keystrokes.prefixes(tokenizer.vocabulary)
+    first = " ".join([tokenizer.vocabulary[4]] * 5)
+    text = tokenizer.text([*TEXTS, first, first, "ok", "ok", "ok"], sizes.length)
+    grid = [Settings(LocalTraining(1e38, batch_size=4, epochs=3, clipping_norm=1e30))]
+    ((phone,),) = on_phones.personalize(learner, [text], prefixes, grid)
+    assert not phone.kept and phone.gated.after == phone.personal.before
+    with pytest.raises(RunFailure, match="diverged"):
+        on_phones.learn(
+            learner,
+            text.words,
+            grid[0].training,
+            purpose="update",
+            vocabulary_sha256="5" * 64,
+        )
 
 
 @pytest.mark.parametrize("names", ["embeding", "embedding,,bias", ""])

@@ -175,7 +175,12 @@ def test_an_older_package_is_replaced(export, tmp_path, make_weights, sizes):
     directory = tmp_path / "export"
     export(directory)
     before = contents(directory)
+    # A file that an older version's manifest has.
     (directory / "of_an_older_version.txt").write_text("old")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["files"]["of_an_older_version.txt"] = {}
+    manifest["format"]["version"] = 1
+    (directory / "manifest.json").write_text(json.dumps(manifest))
     export(directory, weights=make_weights(sizes, seed=1))
     after = contents(directory)
     assert set(after) == set(before)
@@ -199,7 +204,7 @@ def test_a_directory_of_something_else_is_left_alone(export, tmp_path, manifest)
     if manifest is not None:
         (directory / "manifest.json").write_text(manifest)
     before = contents(directory)
-    with pytest.raises(UserError, match="thesis.* not a phone package"):
+    with pytest.raises(UserError, match="thesis: holds .* not a phone package's"):
         export(directory)
     assert contents(directory) == before
     with pytest.raises(UserError, match="is a file"):
@@ -368,3 +373,22 @@ def test_accuracy_is_that_of_the_evaluation(exported, tokenizer, sizes):
     hits = accuracy.count(exported, text.words)
     assert tuple(hits) == (expected.words, expected.top1, expected.top3)
     assert 0 < hits.top3 < hits.words
+
+
+def test_what_lies_in_a_package_and_is_not_its_own_is_not_removed(export, tmp_path):
+    directory = tmp_path / "export"
+    export(directory)
+    (directory / "update.npz").write_text("learned all night")
+    with pytest.raises(UserError, match="holds update.npz, which is not a phone package's"):
+        export(directory)
+    assert (directory / "update.npz").read_text() == "learned all night"
+
+
+def test_the_privacy_statement_says_whose_updates_were_read(export, tmp_path):
+    def stated(**training):
+        export(tmp_path / "export", training=training)
+        return manifests.load(tmp_path / "export").privacy.statement
+
+    settings = {"tokenizer": {"minimum_users": 7}}
+    assert "At least 7 users" in stated(settings=settings) and "update files" not in stated()
+    assert "In 2 further rounds phones sent update files" in stated(rounds_of_updates=[5, 6])

@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
+from fedkeyboard import model
 from fedkeyboard.errors import UserError
-from tflite_export import package, verify
+from tflite_export import golden, litert, package, verify
+from tflite_export.learner import Learner
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,46 @@ def test_weights_of_another_run(whole, weights, field):
     report = verify.verify(whole, weights._replace(**{field: changed}))
     wrong = [check.name for check in report.checks if not check.passed]
     assert wrong == ["weights, inference", "weights, training"]
+
+
+def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer):
+    """Also one that suggests nothing with any certainty, in int8, and has its own golden.json."""
+    for others in (model.initial_weights(sizes, 3), make_weights(sizes, seed=3)):
+        content = package.inference_file(others, sizes, "int8")
+        (broken / "model_infer.tflite").write_bytes(content)
+        exported = litert.LiteModel(broken / "model_infer.tflite")
+        with_these = golden.examples(exported, tokenizer, sizes.length)
+        change(broken, "golden.json", lambda c, e=with_these: c.update(examples=e))
+        said = json.loads((broken / "manifest.json").read_text())
+        said["files"]["model_infer.tflite"].update(
+            bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+        )
+        (broken / "manifest.json").write_text(json.dumps(said))
+        assert failed(broken, weights)[0] == "weights, inference"
+
+
+def test_sizes_that_are_not_the_files(broken):
+    change(broken, "manifest.json", lambda m: m["model"].update(units=5))
+    assert failed(broken)[0] == "signatures"
+
+
+def test_texts_and_tolerances_are_not_the_packages_to_choose(broken):
+    def edit(content):
+        content["examples"][3]["probabilities"][0] += 0.1
+        content.update(probability_tolerance=1e9)
+
+    change(broken, "golden.json", edit)
+    assert failed(broken)[0] == "golden suggestions"
+    change(broken, "golden.json", lambda c: c["examples"].pop())
+    report = verify.verify(broken)
+    assert [c.name for c in report.checks if not c.passed] == ["golden texts", "golden suggestions"]
+
+
+def test_a_step_that_is_another(whole, monkeypatch):
+    fit = Learner.fit
+    monkeypatch.setattr(Learner, "fit", lambda self, rows, *how: fit(self, rows[:-1], *how))
+    wrong = [check.name for check in verify.verify(whole).checks if not check.passed]
+    assert wrong == ["golden training", "a local step"]
 
 
 def test_no_number_passes_for_none(whole, weights):
