@@ -119,7 +119,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         values = report._asdict() | {name: getattr(of_fleet, name) for name in of_fleet.columns()}
         del values["round"]
         await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)
-        await tensorboard.release({k: v for k, v in values.items() if v is not None}, number)
+        await tensorboard.release(scalars(values), number)
         if last or number % settings.checkpoint_every == 0:
             # Training goes on with the state that the worker has.
             fetched = await tff.program.materialize_value(state)
@@ -159,6 +159,15 @@ def client_schedule(run: Run) -> schedules.Schedule | None:
         warmup_rounds=client.warmup_rounds,
         decay_rounds=client.decay_rounds,
     )
+
+
+def scalars(values: dict[str, Any]) -> dict[str, np.float32]:
+    """Returns the numbers among some values as TensorBoard keeps them.
+
+    It refuses what is beyond float32, as the perplexity of a model that is about to diverge is.
+    """
+    with np.errstate(over="ignore"):
+        return {name: np.float32(value) for name, value in values.items() if value is not None}
 
 
 def _process(run: Run) -> tff.learning.templates.LearningProcess:

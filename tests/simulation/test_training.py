@@ -1,5 +1,6 @@
 """The process of each algorithm's config line, and its state through a checkpoint."""
 
+import asyncio
 import types
 
 import numpy as np
@@ -68,3 +69,13 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(
     for first, one, other in zip(*in_tff(unbroken_and_resumed), strict=True):
         assert np.abs(one - first).max() > 1e-4
         np.testing.assert_allclose(one, other, atol=1e-7)
+
+
+def test_a_perplexity_beyond_float32_is_released(tmp_path):
+    """Of a model that is about to diverge; round 20 of a trial of a sweep had one."""
+    manager = tff.program.TensorBoardReleaseManager(tmp_path)
+    values = {"perplexity": 1e300, "loss": 700.0, "rejected": 3, "validation_top1_recall": None}
+    with pytest.raises(ValueError, match="out of range"):
+        asyncio.run(manager.release({"perplexity": 1e300}, 1))
+    asyncio.run(manager.release(training.scalars(values), 1))
+    assert training.scalars(values) == {"perplexity": np.inf, "loss": 700.0, "rejected": 3}
