@@ -203,4 +203,5 @@ def _best(logits: tf.Tensor) -> tf.Tensor:
 
     By the logits, as evaluation picks them: the softmax may round two of them to one number.
     """
-    return tf.math.top_k(logits[:, len(SPECIAL) :], SUGGESTIONS).indices + len(SPECIAL)
+    words = tf.slice(logits, [0, len(SPECIAL)], [-1, -1])
+    return tf.math.top_k(words, SUGGESTIONS).indices + len(SPECIAL)
