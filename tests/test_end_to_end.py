@@ -181,7 +181,7 @@ def test_export_elsewhere_and_not_over_other_files(run, tmp_path):
     assert str(run.parent) not in (tmp_path / "package/manifest.json").read_text()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.txt").write_text("years of work")
-    assert "thesis" not in fails(2, "export", run, "--out", tmp_path / "other")
+    assert "holds thesis.txt" in fails(2, "export", run, "--out", tmp_path / "other")
     assert (tmp_path / "other/thesis.txt").read_text() == "years of work"
 
 
