@@ -1,6 +1,6 @@
 import Foundation
 
-/// How to learn; the defaults are what docs/accuracy.md found.
+/// How to learn; the defaults, for the phone's user, are what docs/accuracy.md found.
 public struct LearningSettings {
     public var learningRate: Float = 0.1
     public var clippingNorm: Float = 1
@@ -154,7 +154,7 @@ public final class LocalTrainer {
 
     /// Writes what was learned as an update for a server.
     ///
-    /// An update is of one round: `reset`, train, write. What `loadPersonal` brought is of rounds
+    /// An update is of one round: `reset`, train with the package's `roundSettings`, write. What `loadPersonal` brought is of rounds
     /// before, and would count again.
     public func writeUpdate(to url: URL) throws {
         try runtime.lock.holding {

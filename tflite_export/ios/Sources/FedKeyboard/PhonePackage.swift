@@ -28,6 +28,20 @@ public struct PhonePackage {
     /// Names the vocabulary, and so the meaning of the weights' rows.
     public var vocabularySHA256: String { manifest.files[PhonePackage.vocabularyFile]?.sha256 ?? "" }
 
+    /// How a phone trains for an update, as the simulated ones did.
+    public var roundSettings: LearningSettings {
+        let client = manifest.training.settings.client
+        var settings = LearningSettings()
+        settings.learningRate = client.learningRate
+        settings.clippingNorm = client.clippingNorm
+        settings.batchSize = client.batchSize
+        settings.epochs = client.epochs
+        return settings
+    }
+
+    /// On how many sentences at most.
+    public var maximumSentences: Int { manifest.training.settings.client.maximumSentences }
+
     /// Reads the vocabulary.
     public func vocabulary() throws -> Vocabulary {
         let vocabulary = try Vocabulary(contentsOf: file(PhonePackage.vocabularyFile))
@@ -76,6 +90,19 @@ struct Manifest: Decodable {
         struct Settings: Decodable {
             struct Client: Decodable {
                 let weighting: String
+                let learningRate: Float
+                let clippingNorm: Float
+                let batchSize: Int
+                let epochs: Int
+                let maximumSentences: Int
+
+                enum CodingKeys: String, CodingKey {
+                    case weighting, epochs
+                    case learningRate = "learning_rate"
+                    case clippingNorm = "clipping_norm"
+                    case batchSize = "batch_size"
+                    case maximumSentences = "maximum_sentences"
+                }
             }
 
             let client: Client

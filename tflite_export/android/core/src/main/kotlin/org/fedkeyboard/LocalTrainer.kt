@@ -2,7 +2,7 @@ package org.fedkeyboard
 
 import java.io.File
 
-/** How to learn; the defaults are what docs/accuracy.md found. */
+/** How to learn; the defaults, for the phone's user, are what docs/accuracy.md found. */
 data class LearningSettings(
     val learningRate: Float = 0.1f,
     val clippingNorm: Float = 1f,
@@ -151,8 +151,8 @@ class LocalTrainer(
     /**
      * Writes what was learned to [file], as an update for a server.
      *
-     * An update is of one round: [reset], train, write. What [loadPersonal] brought is of rounds
-     * before, and would count again.
+     * An update is of one round: [reset], train with [PhonePackage.roundSettings], write. What
+     * [loadPersonal] brought is of rounds before, and would count again.
      */
     fun writeUpdate(file: File) = synchronized(runtime) {
         check(steps > 0) { "nothing was learned" }

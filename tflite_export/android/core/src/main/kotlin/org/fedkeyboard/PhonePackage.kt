@@ -11,11 +11,15 @@ class Sizes(val vocabulary: Int, val embedding: Int, val units: Int, val length:
  *
  * @property weightsSha256 names the weights that `model_train.tflite` opens with.
  * @property weighsBySentences whether an update counts by its sentences, or as 1.
+ * @property roundSettings how a phone trains for an update, as the simulated ones did.
+ * @property maximumSentences on how many sentences at most.
  */
 class PhonePackage private constructor(val directory: File, manifest: JsonObject) {
     val sizes: Sizes
     val weightsSha256: String
     val weighsBySentences: Boolean
+    val roundSettings: LearningSettings
+    val maximumSentences: Int
     private val sha256: JsonObject = manifest.objectOf("files")
 
     init {
@@ -29,6 +33,13 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
         weightsSha256 = model.string("weights_sha256")
         val client = manifest.objectOf("training").objectOf("settings").objectOf("client")
         weighsBySentences = client.string("weighting") == "sentences"
+        roundSettings = LearningSettings(
+            learningRate = client.number("learning_rate").toFloat(),
+            clippingNorm = client.number("clipping_norm").toFloat(),
+            batchSize = client.int("batch_size"),
+            epochs = client.int("epochs"),
+        )
+        maximumSentences = client.int("maximum_sentences")
     }
 
     /** Names the vocabulary, and so the meaning of the weights' rows. */
