@@ -139,4 +139,5 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
         made.save_weights(after.global_model_weights.trainable, number)
         # Last, since with it a directory is a run.
         config.save(out / "config.toml")
+    runs.point_latest(out)
     return made

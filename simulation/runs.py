@@ -217,8 +217,7 @@ def begin(
     }
     files.write_text(path / "population.json", json.dumps(record, indent=2) + "\n")
     config.save(path / "config.toml")
-    if path.parent == RUNS:
-        _point_latest(path)
+    point_latest(path)
     return Run(path, config, tokenizer)
 
 
@@ -269,7 +268,10 @@ def claimed(path: files.PathLike) -> Iterator[None]:
         yield
 
 
-def _point_latest(path: pathlib.Path) -> None:
+def point_latest(path: pathlib.Path) -> None:
+    """Makes `runs/latest` point to a run, if it is one of `runs/`."""
+    if path.parent != RUNS:
+        return
     temporary = RUNS / f".latest-{os.getpid()}"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(path.name)

@@ -9,37 +9,26 @@ _CLEAR = pathlib.Path("/proc/self/clear_refs")
 
 
 class Growth:
-    """How far memory rises, at most, in a `with` block.
+    """How far memory rises, at most, over what is in use when a `with` block begins.
 
     Attributes:
       megabytes: 10^6 bytes; None before the block's end, and where the kernel does not tell.
     """
 
-    def __init__(self, over: int | None = None):
-        """Takes what it rises over, as `in_use` gave it; default, what is in use at the begin."""
+    def __init__(self):
         self.megabytes: float | None = None
-        self._over = over
 
     def __enter__(self) -> "Growth":
         try:
             _CLEAR.write_text("5")
+            self._before = _kilobytes("VmRSS")
         except OSError:
-            self._over = None
-        else:
-            self._over = in_use() if self._over is None else self._over
+            self._before = None
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._over is not None:
-            self.megabytes = max(0, _kilobytes("VmHWM") - self._over) * 1024 / 1e6
-
-
-def in_use() -> int | None:
-    """Returns what is in use now, in units of 1,024 bytes; None where the kernel does not tell."""
-    try:
-        return _kilobytes("VmRSS")
-    except OSError:
-        return None
+        if self._before is not None:
+            self.megabytes = max(0, _kilobytes("VmHWM") - self._before) * 1024 / 1e6
 
 
 def _kilobytes(name: str) -> int:

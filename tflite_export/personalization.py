@@ -107,9 +107,8 @@ class Phone(NamedTuple):
       gated: Against the personal one if the gate kept it, else against the global one.
       kept: Whether the gate kept it.
       seconds: Of training, on one thread.
-      megabytes: Of memory above the open model, at most, while it trained; None if not known.
-        LiteRT keeps what earlier batches took, so that only the largest of all users means
-        something.
+      megabytes: How far memory rose, at most, while it trained; None if not known. LiteRT keeps
+        what batches took, so that only the largest of all users means something.
     """
 
     personal: Compared | None
@@ -138,7 +137,6 @@ def personalize(
     """
     scorer = evaluation.LogProbabilitiesScorer(learner.log_probabilities, prefixes)
     outcomes: list[list[Phone]] = [[] for _ in grid]
-    opened = memory.in_use()
     for text in users:
         cut = metrics.trained_sentences(len(text.words))
         if cut is None:
@@ -149,9 +147,7 @@ def personalize(
         learner.reset()
         before = scorer.score(later)
         for settings, phones in zip(grid, outcomes, strict=True):
-            phones.append(
-                _phone(learner, scorer, text.words[:cut], later, before, settings, opened)
-            )
+            phones.append(_phone(learner, scorer, text.words[:cut], later, before, settings))
     learner.reset()
     return outcomes
 
@@ -163,11 +159,10 @@ def _phone(
     later: Text,
     before: metrics.Scores,
     settings: Settings,
-    opened: int | None,
 ) -> Phone:
     learner.reset()
     began = time.perf_counter()
-    with memory.Growth(opened) as growth:
+    with memory.Growth() as growth:
         learner.fit(rows, settings.training, settings.layers)
     seconds = time.perf_counter() - began
     personal = _compare(learner, scorer, later, before)
@@ -202,7 +197,7 @@ def report(phones: Sequence[Phone]) -> dict[str, Any]:
       The keys of `fedkeyboard.personalization.gains`, of the personal models; `gate`, the same of
       the gated ones, with `kept`, the share of users whose personal weights were kept; and `cost`
       of training: `seconds`, over the users as `metrics.distribution` has them, and `max`; and
-      `megabytes`, the most that any user's took.
+      `megabytes`, how far memory rose at most as any of them trained.
     """
     trained = [phone for phone in phones if phone.personal is not None]
     seconds = [phone.seconds for phone in trained]
