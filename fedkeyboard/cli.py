@@ -59,6 +59,7 @@ MovedPopulation = Annotated[
 Split = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose text.")]
 ANSWERS = ("i am going to", "how are", "what do you")
 LATEST = pathlib.Path("runs/latest")
+MEASURED_SENTENCES = 25
 
 
 @app.callback(invoke_without_command=True)
@@ -367,7 +368,7 @@ def export(
     split: Split = "test",
     sentences: Annotated[
         int, typer.Option(min=1, help="Of each user, to measure the precisions on.")
-    ] = 25,
+    ] = MEASURED_SENTENCES,
     moved_to: MovedPopulation = None,
     as_json: AsJson = False,
 ) -> None:
@@ -651,7 +652,10 @@ def _export(run: Any, out: pathlib.Path, **options: Any) -> Any:
 
 @contextlib.contextmanager
 def _unseen(
-    run: Any, moved_to: pathlib.Path | None, split: str = "test", sentences: int = 25
+    run: Any,
+    moved_to: pathlib.Path | None,
+    split: str = "test",
+    sentences: int = MEASURED_SENTENCES,
 ) -> Iterator[Any]:
     """Yields the text that an export measures its precisions on."""
     from simulation import assessment
