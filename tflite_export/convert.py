@@ -13,6 +13,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from fedkeyboard.errors import RunFailure
+from tflite_export import flatbuffer
 from tflite_export.manifest import Precision
 from tflite_export.quiet import quiet_stderr
 
@@ -60,12 +61,10 @@ def check_operators(content: bytes) -> None:
     Raises:
       RunFailure: If not; names the others.
     """
-    file = schema.Model.GetRootAs(content, 0)
-    codes = [file.OperatorCodes(i) for i in range(file.OperatorCodesLength())]
     others = sorted(
-        code.CustomCode().decode()
-        for code in codes
-        if max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) == schema.BuiltinOperator.CUSTOM
+        code.customCode.decode()
+        for code in flatbuffer.unpack(content).operatorCodes
+        if flatbuffer.kind_of_code(code) == schema.BuiltinOperator.CUSTOM
     )
     if others:
         raise RunFailure(

@@ -35,6 +35,7 @@ from tflite_export import (
     convert,
     golden,
     manifest,
+    order,
     parity,
     signatures,
     storage,
@@ -180,7 +181,7 @@ def training_file(weights: model.Weights, sizes: model.Sizes, stored: Storage) -
     """Returns the bytes of a `model_train.tflite`."""
     module = signatures.TrainingModule(weights, sizes)
     content = convert.convert(module, signatures.TRAINING_SIGNATURES)
-    return storage.store_int8(content) if stored == "int8" else content
+    return order.read_late(storage.store_int8(content) if stored == "int8" else content)
 
 
 def _check_conversion(

@@ -38,6 +38,7 @@ import tensorflow as tf
 from fedkeyboard import model, padded
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.tokenizer import END, PAD, SPECIAL
+from tflite_export.variables import Variables
 
 INFERENCE_SIGNATURES = ("step", "predict", "score")
 TRAINING_SIGNATURES = (
@@ -67,37 +68,37 @@ class InferenceModule(tf.Module):
         self.score = _signature(self._score, **before)
         self.predict = _signature(self._predict, words=tf.TensorSpec([1, sizes.length], tf.int32))
 
-    @property
-    def _weights(self) -> model.Weights:
-        return self._initial
+    def _read(self, word: tf.Tensor, state: model.State) -> model.State:
+        return model.read(self._initial, word, state)
+
+    def _logits(self, output: tf.Tensor) -> tf.Tensor:
+        return model.logits(self._initial, output)
 
     def _step(self, word: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits, state = model.step(self._weights, word, model.State(output, cell))
-        return {**_suggest(logits), **state._asdict()}
+        state = self._read(word, model.State(output, cell))
+        return {**_suggest(self._logits(state.output)), **state._asdict()}
 
     def _score(self, word: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits, state = model.step(self._weights, word, model.State(output, cell))
-        return {"log_probabilities": tf.nn.log_softmax(logits), **state._asdict()}
+        state = self._read(word, model.State(output, cell))
+        log_probabilities = tf.nn.log_softmax(self._logits(state.output))
+        return {"log_probabilities": log_probabilities, **state._asdict()}
 
     def _predict(self, words: tf.Tensor) -> dict[str, tf.Tensor]:
-        weights = self._weights
-        x = tf.gather(weights.embedding, words[0])
-        from_input = tf.matmul(x, weights.input_kernel) + weights.bias
         real = tf.math.count_nonzero(tf.not_equal(words, PAD), dtype=tf.int32)
 
         def read(
             t: tf.Tensor, output: tf.Tensor, cell: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            state, _ = model.advance(weights, tf.gather(from_input, [t]), model.State(output, cell))
+            state = self._read(tf.gather(words[0], [t]), model.State(output, cell))
             return t + 1, state.output, state.cell
 
         # A loop, since XNNPACK packs a copy of the kernels for each product it meets: unrolled at
         # Gboard's size, opening the file takes 17 MB more memory and 10 ms more time. The loop
         # also ends with the last real word, which leaves out the padding's share of the work.
         _, output, _ = tf.while_loop(
-            lambda t, *_: t < real, read, (tf.constant(0), *model.initial_state(weights, 1))
+            lambda t, *_: t < real, read, (tf.constant(0), *model.initial_state(self._initial, 1))
         )
-        return _suggest(model.logits(weights, output))
+        return _suggest(self._logits(output))
 
 
 class TrainingModule(InferenceModule):
@@ -106,7 +107,7 @@ class TrainingModule(InferenceModule):
     def __init__(self, weights: model.Weights, sizes: model.Sizes):
         """Takes weights as NumPy arrays of `model.weight_shapes(sizes)`."""
         super().__init__(weights, sizes)
-        self._variables = model.Weights(*map(tf.Variable, weights))
+        self._variables = Variables(weights)
         sentences = tf.TensorSpec([None, sizes.length + 1], tf.int32)
         mask = tf.TensorSpec([None, sizes.length], tf.float32)
         number = tf.TensorSpec([], tf.float32)
@@ -125,13 +126,11 @@ class TrainingModule(InferenceModule):
         )
         self.reset = _signature(self._reset, anything=number)
 
-    @property
-    def _weights(self) -> model.Weights:
-        return model.Weights(*(variable.read_value() for variable in self._variables))
+    def _read(self, word: tf.Tensor, state: model.State) -> model.State:
+        return self._variables.read_word(word, state)
 
-    def _assign(self, weights: model.Weights) -> None:
-        for variable, weight in zip(self._variables, weights, strict=True):
-            variable.assign(weight)
+    def _logits(self, output: tf.Tensor) -> tf.Tensor:
+        return self._variables.logits(output)
 
     def _train(
         self,
@@ -140,15 +139,15 @@ class TrainingModule(InferenceModule):
         learning_rate: tf.Tensor,
         clipping_norm: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        weights = self._weights
+        weights = self._variables.read()
         loss, gradients = padded.loss_and_gradients(weights, sentences, mask)
         clip = clipping_norm / tf.maximum(tf.linalg.global_norm(gradients), clipping_norm)
         moved = (w - learning_rate * clip * g for w, g in zip(weights, gradients, strict=True))
-        self._assign(model.Weights(*moved))
+        self._variables.assign(model.Weights(*moved))
         return {"loss": loss}
 
     def _evaluate(self, sentences: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        said = padded.forward(self._weights, sentences, mask)
+        said = padded.forward(self._variables.read(), sentences, mask)
         words = tf.cast(said.counts & tf.not_equal(said.targets, END), tf.int32)
         hits = tf.equal(_best(said.logits), said.targets[:, tf.newaxis])
         hits = words[:, tf.newaxis] * tf.cast(hits, tf.int32)
@@ -161,7 +160,7 @@ class TrainingModule(InferenceModule):
 
     def _get_weights(self, anything: tf.Tensor) -> dict[str, tf.Tensor]:
         del anything
-        return self._weights._asdict()
+        return self._variables.read()._asdict()
 
     def _set_weights(
         self,
@@ -172,14 +171,14 @@ class TrainingModule(InferenceModule):
         projection: tf.Tensor,
         output_bias: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        self._assign(
+        self._variables.assign(
             model.Weights(embedding, input_kernel, recurrent_kernel, bias, projection, output_bias)
         )
         return {"done": tf.constant(1)}
 
     def _reset(self, anything: tf.Tensor) -> dict[str, tf.Tensor]:
         del anything
-        self._assign(self._initial)
+        self._variables.reset()
         return {"done": tf.constant(1)}
 
 

@@ -12,15 +12,13 @@ biases too. Both are made smaller here, with an operator that makes them float32
 
 from collections.abc import Sequence
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tflite_export import flatbuffer
+
 # Smaller ones are not worth an operator.
 _SMALLEST = 1000
-# LiteRT reads the buffers where they lie.
-_ALIGNMENT = 16
-_IDENTIFIER = b"TFL3"
 _TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.float16): schema.TensorType.FLOAT16,
@@ -47,12 +45,12 @@ def largest_error(weight: np.ndarray) -> np.ndarray | float:
 
 def store_int8(content: bytes) -> bytes:
     """Returns `.tflite` bytes with int8 in the place of large matrices that are assigned."""
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    file = flatbuffer.unpack(content)
     store = _Store(file)
     for graph in file.subgraphs:
         operators = []
         for operator in graph.operators:
-            if _code(file, operator) == schema.BuiltinOperator.ASSIGN_VARIABLE:
+            if flatbuffer.kind(file, operator) == schema.BuiltinOperator.ASSIGN_VARIABLE:
                 value = graph.tensors[operator.inputs[1]]
                 data = file.buffers[value.buffer].data
                 if data is not None and len(value.shape) == 2 and np.prod(value.shape) > _SMALLEST:
@@ -60,12 +58,12 @@ def store_int8(content: bytes) -> bytes:
             operators.append(operator)
         graph.operators = operators
     _drop_unused(file)
-    return pack(file)
+    return flatbuffer.pack(file)
 
 
 def store_float16_vectors(content: bytes) -> bytes:
     """Returns `.tflite` bytes with float16 in the place of large constant float32 vectors."""
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    file = flatbuffer.unpack(content)
     store = _Store(file)
     for graph in file.subgraphs:
         large = [
@@ -79,13 +77,13 @@ def store_float16_vectors(content: bytes) -> bytes:
         operators = [store.widened(graph, i) for i in large]
         for operator in graph.operators:
             operators.append(operator)
-            if _code(file, operator) == schema.BuiltinOperator.FULLY_CONNECTED and (
+            if flatbuffer.kind(file, operator) == schema.BuiltinOperator.FULLY_CONNECTED and (
                 operator.inputs[2] in large
             ):
                 operators.append(store.bias_apart(graph, operator))
         graph.operators = operators
     _drop_unused(file)
-    return pack(file)
+    return flatbuffer.pack(file)
 
 
 class _Store:
@@ -186,7 +184,7 @@ class _Store:
         """Returns the number of an operator in the file's list, to which it is added if need be."""
         codes = self._file.operatorCodes
         for i, code in enumerate(codes):
-            if _builtin(code) == builtin:
+            if flatbuffer.kind_of_code(code) == builtin:
                 code.version = max(code.version, version)
                 return i
         codes.append(
@@ -200,14 +198,6 @@ class _Store:
         return len(codes) - 1
 
 
-def _code(file: schema.ModelT, operator: schema.OperatorT) -> int:
-    return _builtin(file.operatorCodes[operator.opcodeIndex])
-
-
-def _builtin(code: schema.OperatorCodeT) -> int:
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
-
-
 def _drop_unused(file: schema.ModelT) -> None:
     """Empties the buffers that no operator reads any more."""
     used = {0, *(metadata.buffer for metadata in file.metadata or [])}
@@ -219,16 +209,3 @@ def _drop_unused(file: schema.ModelT) -> None:
     for i, buffer in enumerate(file.buffers):
         if i not in used:
             buffer.data = None
-
-
-class _Builder(flatbuffers.Builder):
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802, the base's name
-        self.Prep(_ALIGNMENT, x.nbytes)
-        return super().CreateNumpyVector(x)
-
-
-def pack(file: schema.ModelT) -> bytes:
-    """Returns the bytes of a flatbuffer."""
-    builder = _Builder(1 << 20)
-    builder.Finish(file.Pack(builder), file_identifier=_IDENTIFIER)
-    return bytes(builder.Output())

@@ -21,7 +21,7 @@ from fedkeyboard import files, local_training, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, VOCABULARY_FILE
 from fedkeyboard.words import words
-from tflite_export import convert, golden, manifest, parity, storage
+from tflite_export import convert, golden, manifest, parity, storage, variables
 from tflite_export.learner import weights_sha256
 from tflite_export.litert import LiteModel
 from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
@@ -272,7 +272,8 @@ class _Checks:
     def check_learner(self, weights: model.Weights) -> str:
         precision = self._manifest.files[TRAINING_FILE].precision
         opened = self._package.learner.weights()
-        for name, was, now in zip(model.Weights._fields, weights, opened, strict=True):
+        stored = (map(np.asarray, variables.transposed(of)) for of in (weights, opened))
+        for name, was, now in zip(model.Weights._fields, *stored, strict=True):
             allowed = storage.largest_error(was) if precision == "int8" else 0.0
             if was.shape != now.shape or not np.all(np.abs(was - now) <= allowed):
                 raise RunFailure(f"{TRAINING_FILE}: has another {name} than the run")

@@ -8,15 +8,21 @@ from ai_edge_litert import schema_py_generated as schema
 from fedkeyboard import model
 from fedkeyboard.local_training import LocalTraining, train
 from fedkeyboard.tokenizer import BEGIN, END, PAD, UNKNOWN
-from tflite_export import convert, signatures, storage
+from tflite_export import convert, order, signatures, storage, variables
 from tflite_export.litert import LiteModel
 
 NOTHING = np.float32(0)
 
 
-@pytest.fixture(scope="module")
-def path(to_file, weights, sizes):
-    return to_file(signatures.TrainingModule(weights, sizes), signatures.TRAINING_SIGNATURES)
+# Rows of the embedding in a piece: all, and few.
+@pytest.fixture(scope="module", params=[50, 7])
+def path(request, to_file, weights, sizes):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variables, "_PIECE", request.param * weights.embedding[0].nbytes)
+        module = signatures.TrainingModule(weights, sizes)
+    path = to_file(module, signatures.TRAINING_SIGNATURES)
+    path.write_bytes(order.read_late(path.read_bytes()))
+    return path
 
 
 @pytest.fixture
@@ -56,6 +62,20 @@ def test_a_step_is_that_of_a_simulated_phone(learner, weights, sizes, lengths, c
     assert_equal(weights_of(learner), trained.weights, atol=1e-6)
     assert any(np.max(np.abs(a - b)) > 1e-4 for a, b in zip(weights, trained.weights, strict=True))
     assert loss == pytest.approx(trained.tally.loss_sum / trained.tally.targets, rel=1e-5)
+
+
+def test_a_step_reads_any_word(learner, weights, sizes):
+    for word in range(sizes.vocabulary):
+        logits, state = model.step(
+            model.Weights(*map(tf.constant, weights)),
+            tf.constant([word]),
+            model.State(*(tf.constant(learner.start[name]) for name in model.State._fields)),
+        )
+        after = learner.run("score", word=np.array([word], np.int32), **learner.start)
+        np.testing.assert_allclose(
+            after["log_probabilities"], tf.nn.log_softmax(logits), rtol=0, atol=1e-5
+        )
+        np.testing.assert_allclose(after["cell"], state.cell, rtol=0, atol=1e-6)
 
 
 def test_it_suggests_what_it_learned(learner, sizes):
@@ -127,7 +147,9 @@ def test_int8_in_the_file_and_float32_in_training(tmp_path, make_weights, monkey
     learner = LiteModel(file)
     opened = weights_of(learner)
     for name, was, now in zip(model.Weights._fields, weights, opened, strict=True):
-        step = np.max(np.abs(was), axis=-1, keepdims=True) / 127 if was.ndim == 2 else 0
+        # A scale for what a word, or a unit, adds up.
+        axis = 1 if name == "embedding" else 0
+        step = np.max(np.abs(was), axis, keepdims=True) / 127 if was.ndim == 2 else 0
         assert np.all(np.abs(was - now) <= step / 2 + 1e-7), name
     assert not np.any(opened.embedding[7])
     given = sentences(sizes, [3, 5])
