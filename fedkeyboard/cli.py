@@ -486,11 +486,11 @@ def update(
     """
     from fedkeyboard import update as updates
     from simulation import runs
-    from tflite_export import personalization
+    from tflite_export import phone
     from tflite_export.opened import Package
 
     found, _ = runs.package(package)
-    learned = personalization.learn_from_file(
+    learned = phone.learn_from_file(
         Package(found), text, personal=personal, learning_rate=learning_rate
     )
     updates.write(out, learned)
@@ -623,13 +623,24 @@ def suggest(
         typer.Argument(metavar="RUN|FILE.tflite", help="A run, or an exported file."),
     ],
     text: Annotated[str, typer.Argument(help="What was typed so far.")],
+    personal: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="A personal checkpoint (update --personal): what its user would see."),
+    ] = None,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Also if it was learned on top of another model.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Suggest the next word: the top three with their probabilities, computed by LiteRT.
 
     A run with sub-words, which has no exported file, suggests from its weights.
     """
-    suggestions = _suggest(model, text)
+    if migrate and personal is None:
+        raise UserError("--migrate is for a checkpoint: give --personal")
+    suggestions = (
+        _suggest(model, text) if personal is None else _suggest_to(personal, model, text, migrate)
+    )
     if as_json:
         _print_json([{"word": word, "probability": p} for word, p in suggestions])
     else:
@@ -663,6 +674,16 @@ def _unseen(
 
     with assessment.unseen_rows(run, moved_to, split, sentences, _ERR) as rows:
         yield None if rows is None else Unseen(split, rows, sentences)
+
+
+def _suggest_to(
+    personal: pathlib.Path, model: pathlib.Path, text: str, migrate: bool
+) -> list[tuple[str, float]]:
+    from simulation import runs
+    from tflite_export import phone
+    from tflite_export.opened import Package
+
+    return phone.suggest_words(Package(runs.package(model)[0]), text, personal, migrate=migrate)
 
 
 def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:

@@ -16,12 +16,10 @@ from fedkeyboard.schedules import Schedule
 from fedkeyboard.update import Update
 
 
-def phone_data(update: Update) -> list[np.ndarray]:
-    """Returns an update as the data of its phone: one float32 vector, the weight last."""
+def vector(update: Update) -> np.ndarray:
+    """Returns an update as the array that is its phone's data: float32, flat, the weight last."""
     flat = [array.ravel() for array in update.difference]
-    return federated_learning.phone_data(
-        np.concatenate([*flat, [update.metadata.weight]]).astype(np.float32)
-    )
+    return np.concatenate([*flat, [update.metadata.weight]]).astype(np.float32)
 
 
 def learning_process(
@@ -39,10 +37,10 @@ def learning_process(
         but counts its rounds in the state.
 
     Returns:
-      A process whose `next` takes a list of `phone_data`.
+      A process whose `next` takes a list of `federated_learning.phone_data`, of `vector`s.
     """
     sizes = [weight.size for weight in initial]
-    vector = tff.SequenceType(tff.TensorType(np.float32, [sum(sizes) + 1]))
+    phone_type = tff.SequenceType(tff.TensorType(np.float32, [sum(sizes) + 1]))
 
     def report_of(
         weights: model.Weights, brought: tf.Tensor, *rate: tf.Tensor
@@ -59,7 +57,7 @@ def learning_process(
     return federated_learning.compose(
         initial,
         lambda weights_type: federated_learning.reporting_work(
-            weights_type, vector, report_of, schedule
+            weights_type, phone_type, report_of, schedule
         ),
         optimizer,
     )

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import federated_updates, files, model, runtime
+from fedkeyboard import federated_learning, federated_updates, files, model, runtime
 from fedkeyboard import update as updates
 from fedkeyboard.errors import RunFailure, UserError
 from simulation import runs, training
@@ -42,8 +43,7 @@ class Base(NamedTuple):
 def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: Base) -> Run:
     """Aggregates updates into a new run, one round further than `run`, which stays as it is.
 
-    The new run has the state to go on from, and no row of this round in rounds.csv. All updates are
-    in memory at once.
+    The new run has the state to go on from, and no row of this round in rounds.csv.
 
     Args:
       run: The run.
@@ -67,17 +67,23 @@ def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: 
             'client.algorithm = "fedavg"'
         )
     runs.check_new(out)
-    brought: dict[str, pathlib.Path] = {}
-    data = []
-    for path in paths:
-        update = _read(run, path, base)
-        content = b"".join(array.tobytes() for array in update.difference)
-        other = brought.setdefault(hashlib.sha256(content).hexdigest(), path)
-        if other is not path:
-            raise UserError(f"{path}: the same update as {other}; give each phone's once")
-        data.append(federated_updates.phone_data(update))
-    with runs.claimed(run.path), runtime.tff_runtime():
-        return asyncio.run(_aggregate(run, data, out, base))
+    with (
+        runs.claimed(run.path),
+        # Not in memory: 1,000 phones of 1.4M weights bring 5.7 GB.
+        tempfile.TemporaryFile(dir=run.path) as spool,
+    ):
+        brought: dict[str, pathlib.Path] = {}
+        for path in paths:
+            vector = federated_updates.vector(_read(run, path, base))
+            other = brought.setdefault(hashlib.sha256(vector[:-1]).hexdigest(), path)
+            if other is not path:
+                raise UserError(f"{path}: the same update as {other}; give each phone's once")
+            spool.write(vector)
+        spool.flush()
+        vectors = np.memmap(spool, np.float32, "r").reshape(len(brought), -1)
+        data = [federated_learning.phone_data(vector) for vector in vectors]
+        with runtime.tff_runtime():
+            return asyncio.run(_aggregate(run, data, out, base))
 
 
 def _read(run: Run, path: pathlib.Path, base: Base) -> updates.Update:

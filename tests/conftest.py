@@ -51,3 +51,25 @@ def in_tff():
 
     with tff_runtime():
         yield lambda function: asyncio.run(function())
+
+
+@pytest.fixture(scope="session")
+def simulated_round():
+    """Returns a function of a run and its phones' rows: TFF's state after one round more."""
+    import tensorflow_federated as tff
+
+    from fedkeyboard import federated_learning, runtime
+    from simulation import training
+
+    async def one_round(run, phones):
+        process = training._process(run)
+        initial = await tff.program.materialize_value(process.initialize())
+        state, _ = await training.Checkpoints(run).load(initial)
+        data = [federated_learning.phone_data(rows) for rows in phones]
+        return await tff.program.materialize_value(process.next(state, data).state)
+
+    def run_one_round(run, phones):
+        with runtime.tff_runtime():
+            return asyncio.run(one_round(run, phones))
+
+    return run_one_round

@@ -19,6 +19,7 @@ import pytest
 from commands import FEDKEYBOARD, command, fails, process, succeeds
 
 from fedkeyboard import __main__, cli
+from simulation import runs
 
 SETTINGS = """
 seed = 2
@@ -156,22 +157,57 @@ def test_a_package_is_verified_by_a_stranger(run, tmp_path, population):
     assert broken.returncode == 1 and "vocabulary.txt: has other contents" in broken.stdout
 
 
-def test_a_round_of_real_phones(run, tmp_path, population):
+def test_a_round_of_real_phones_is_that_of_simulated_ones(run, tmp_path, simulated_round):
     """What phones send becomes the next model, from which they may go on."""
-    (tmp_path / "one.txt").write_text("how are you\nsee you at home\ni am going home\n")
-    (tmp_path / "two.txt").write_text("i don't know what you mean\n")
-    for name in ("one", "two"):
-        succeeds("update", run, tmp_path / f"{name}.txt", "--out", tmp_path / f"{name}.npz")
-    updates = [tmp_path / "one.npz", tmp_path / "two.npz"]
-    succeeds("aggregate", run, *updates, "--out", tmp_path / "next")
+    exact = shutil.copytree(run, tmp_path / "run")
+    succeeds("export", exact, "--train-storage", "float32")
+    texts = {
+        "one": ["how are you", "see you at home", "i am going home"],
+        "two": ["i don't know what you mean"],
+    }
+    updates = []
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(text))
+        updates.append(tmp_path / f"{name}.npz")
+        succeeds("update", exact, tmp_path / f"{name}.txt", "--out", updates[-1])
+    succeeds("aggregate", exact, *updates, "--out", tmp_path / "next")
     manifest = json.loads((tmp_path / "next/export/manifest.json").read_text())
     assert manifest["training"]["rounds"] == 10 and manifest["accuracy"] is None
-    succeeds("evaluate", tmp_path / "next")
+    assert manifest["files"]["model_train.tflite"]["precision"] == "float32"
+    before, after = (runs.open_run(path) for path in (exact, tmp_path / "next"))
+    rows = [before.tokenizer.rows(text, before.sizes.length) for text in texts.values()]
+    simulated = simulated_round(before, rows).global_model_weights.trainable
+    for was, theirs, mine in zip(before.weights()[0], simulated, after.weights()[0], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5)
+        assert np.max(np.abs(mine - was)) > 1e-4
     # They belong to the round before.
     again = fails(2, "aggregate", tmp_path / "next", *updates, "--out", tmp_path / "third")
     assert "another package" in again and not (tmp_path / "third").exists()
     (tmp_path / "empty.txt").write_text("!!\n")
     assert "no words" in fails(2, "update", run, tmp_path / "empty.txt", "--out", tmp_path / "u")
+
+
+def test_suggestions_for_one_user(run, tmp_path):
+    vocabulary = (run / "vocabulary.txt").read_text().split()
+    liked, *_, rare = vocabulary[4:]
+    (tmp_path / "wrote.txt").write_text(f"{liked} {rare} {rare} {rare}\n" * 100)
+    checkpoint = tmp_path / "personal.npz"
+    rate = ("--learning-rate", 2)
+    succeeds("update", run, tmp_path / "wrote.txt", "--personal", *rate, "--out", checkpoint)
+    asked = (liked, "--json")
+    before = json.loads(succeeds("suggest", run, *asked))
+    after = json.loads(succeeds("suggest", run, *asked, "--personal", checkpoint))
+    assert after[0]["word"] == rare not in [s["word"] for s in before]
+    # The app brought another model, of the same words.
+    other = shutil.copytree(run, tmp_path / "other")
+    succeeds("export", other, "--train-storage", "float32")
+    refused = fails(2, "suggest", other, *asked, "--personal", checkpoint)
+    assert "on top of another model" in refused and "migrate it" in refused
+    migrated = json.loads(succeeds("suggest", other, *asked, "--personal", checkpoint, "--migrate"))
+    assert migrated[0]["word"] == rare
+    assert "--personal" in fails(2, "suggest", run, *asked, "--migrate")
+    file = run / "export/model_infer.tflite"
+    assert "package" in fails(2, "suggest", file, *asked, "--personal", checkpoint)
 
 
 def test_export_elsewhere_and_not_over_other_files(run, tmp_path):

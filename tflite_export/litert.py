@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import SUGGESTIONS
-from fedkeyboard.tokenizer import BEGIN, PAD, Tokenizer
+from fedkeyboard.tokenizer import BEGIN, PAD, VOCABULARY_FILE, Tokenizer
 from tflite_export import manifest
 from tflite_export.quiet import quiet_stderr
 
@@ -191,7 +191,7 @@ def open_of_vocabulary(path: files.PathLike, vocabulary: Sequence[str]) -> LiteM
       UserError: If it has another size, or the `vocabulary.txt` beside it, if any, has other words.
     """
     model = LiteModel(path)
-    beside = pathlib.Path(path).with_name("vocabulary.txt")
+    beside = pathlib.Path(path).with_name(VOCABULARY_FILE)
     if model.vocabulary != len(vocabulary) or (
         beside.exists() and Tokenizer.load_vocabulary(beside).vocabulary != tuple(vocabulary)
     ):
@@ -219,6 +219,11 @@ def suggest_words(
             f"{vocabulary_path}: has {len(tokenizer)} lines, but {path} has a vocabulary of "
             f"{model.vocabulary} entries; take both from one package"
         )
+    return suggested_words(model, tokenizer, text)
+
+
+def suggested_words(model: LiteModel, tokenizer: Tokenizer, text: str) -> list[tuple[str, float]]:
+    """Returns what `suggest_words` does, of an open file and its vocabulary."""
     suggested = model.suggest(tokenizer.encode(text))
     return [(tokenizer.vocabulary[i], probability) for i, probability in suggested]
 

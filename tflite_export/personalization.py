@@ -9,29 +9,19 @@ weights if they do better than the global ones on the tenth that it held back.
 import dataclasses
 import itertools
 import math
-import pathlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedkeyboard import (
-    evaluation,
-    files,
-    keystrokes,
-    metrics,
-    model,
-    personalization,
-    update,
-)
-from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard import evaluation, keystrokes, metrics, model, personalization
+from fedkeyboard.errors import UserError
 from fedkeyboard.local_training import LocalTraining
 from fedkeyboard.personalization import Compared
 from fedkeyboard.tokenizer import Text
 from tflite_export import memory
-from tflite_export.learner import Learner, weights_sha256
-from tflite_export.opened import Package
+from tflite_export.learner import Evaluated, Learner
 
 _HELD_BACK = 0.1
 
@@ -143,51 +133,69 @@ def personalize(
             for phones in outcomes:
                 phones.append(Phone(None))
             continue
-        later = Text(*(values[cut:] for values in text))
-        learner.reset()
-        before = scorer.score(later)
+        user = _user(learner, scorer, text, cut)
         for settings, phones in zip(grid, outcomes, strict=True):
-            phones.append(_phone(learner, scorer, text.words[:cut], later, before, settings))
+            phones.append(_phone(learner, scorer, user, settings))
     learner.reset()
     return outcomes
 
 
-def _phone(
-    learner: Learner,
-    scorer: evaluation.Scorer,
-    rows: np.ndarray,
-    later: Text,
-    before: metrics.Scores,
-    settings: Settings,
-) -> Phone:
+class _User(NamedTuple):
+    """What is alike for all settings.
+
+    Attributes:
+      rows: The sentences to train on.
+      held_back: The last of them, by which the gate decides.
+      unchanged: What the global model says of those.
+      later: The text to test on.
+      before: What the global model says of it.
+    """
+
+    rows: np.ndarray
+    held_back: np.ndarray
+    unchanged: Evaluated
+    later: Text
+    before: metrics.Scores
+
+
+def _user(learner: Learner, scorer: evaluation.Scorer, text: Text, cut: int) -> _User:
+    learner.reset()
+    held_back = text.words[cut - max(1, round(cut * _HELD_BACK)) : cut]
+    later = Text(*(values[cut:] for values in text))
+    return _User(
+        text.words[:cut], held_back, learner.evaluate(held_back), later, scorer.score(later)
+    )
+
+
+def _phone(learner: Learner, scorer: evaluation.Scorer, user: _User, settings: Settings) -> Phone:
     learner.reset()
     began = time.perf_counter()
     with memory.Growth() as growth:
-        learner.fit(rows, settings.training, settings.layers)
+        learner.fit(user.rows, settings.training, settings.layers)
     seconds = time.perf_counter() - began
-    personal = _compare(learner, scorer, later, before)
+    personal = _compare(learner, scorer, user)
 
     learner.reset()
-    training = len(rows) - max(1, round(len(rows) * _HELD_BACK))
-    unchanged = learner.evaluate(rows[training:])
-    learner.fit(rows[:training], settings.training, settings.layers)
-    changed = learner.evaluate(rows[training:])
-    # As many hits are decided by the loss. Weights that are no numbers may hit by chance.
-    kept = math.isfinite(changed.loss) and (
-        (changed.top1_hits, -changed.loss) > (unchanged.top1_hits, -unchanged.loss)
-    )
-    counts = metrics.count(later, before)
-    gated = _compare(learner, scorer, later, before) if kept else Compared(counts, counts, 0, 0)
+    learner.fit(user.rows[: -len(user.held_back)], settings.training, settings.layers)
+    kept = _better(learner.evaluate(user.held_back), user.unchanged)
+    counts = metrics.count(user.later, user.before)
+    gated = _compare(learner, scorer, user) if kept else Compared(counts, counts, 0, 0)
     return Phone(personal, gated, kept, seconds, growth.megabytes)
 
 
-def _compare(
-    learner: Learner, scorer: evaluation.Scorer, later: Text, before: metrics.Scores
-) -> Compared:
+def _better(changed: Evaluated, unchanged: Evaluated) -> bool:
+    """Whether the gate keeps weights, by what they and the file's own say of what was held back."""
+    # As many hits are decided by the loss. Weights that are no numbers may hit by chance.
+    return math.isfinite(changed.loss) and (
+        (changed.top1_hits, -changed.loss) > (unchanged.top1_hits, -unchanged.loss)
+    )
+
+
+def _compare(learner: Learner, scorer: evaluation.Scorer, user: _User) -> Compared:
     # A phone throws away what has diverged.
     finite = all(np.all(np.isfinite(weight)) for weight in learner.weights())
-    after = scorer.score(later) if finite else before
-    return personalization.compare(later, before, after)
+    after = scorer.score(user.later) if finite else user.before
+    return personalization.compare(user.later, user.before, after)
 
 
 def report(phones: Sequence[Phone]) -> dict[str, Any]:
@@ -213,132 +221,3 @@ def report(phones: Sequence[Phone]) -> dict[str, Any]:
             "megabytes": max(grown, default=None),
         },
     }
-
-
-def learn(
-    learner: Learner,
-    rows: np.ndarray,
-    settings: LocalTraining,
-    *,
-    purpose: str,
-    vocabulary_sha256: str,
-    weight: float = 0.0,
-) -> update.Update:
-    """Trains on int32 `[n, T + 1]` sentences and returns what was learned.
-
-    Args:
-      learner: The file; it begins with its own weights, and keeps what it learns.
-      rows: The sentences, one at least.
-      settings: How.
-      purpose: `personal`, or `update`.
-      vocabulary_sha256: Of the package's `vocabulary.txt`.
-      weight: How it counts, as an `update`.
-
-    Raises:
-      RunFailure: If training diverges.
-    """
-    learner.reset()
-    base = learner.weights()
-    losses = learner.fit(rows, settings)
-    difference = update.subtract(learner.weights(), base)
-    if not all(np.all(np.isfinite(array)) for array in (losses, *difference)):
-        raise RunFailure("training has diverged: lower the learning rate")
-    return update.Update(
-        difference,
-        update.Metadata(
-            purpose=purpose,
-            weights_sha256=weights_sha256(base),
-            vocabulary_sha256=vocabulary_sha256,
-            weight=weight,
-            sentences=len(rows),
-            steps=len(losses),
-            loss=float(np.mean(losses)),
-            learning_rate=settings.learning_rate,
-            clipping_norm=settings.clipping_norm,
-            batch_size=settings.batch_size,
-            epochs=settings.epochs,
-        ),
-    )
-
-
-def learn_from_file(
-    package: Package,
-    path: files.PathLike,
-    *,
-    personal: bool = False,
-    learning_rate: float | None = None,
-) -> update.Update:
-    """Does what a phone does in a round, on a file with a sentence a line.
-
-    Args:
-      package: What the phone has; with the settings of the rounds that made it.
-      path: The file, UTF-8.
-      personal: To learn for its user alone, with `fedkeyboard.personalization.PERSONAL`.
-      learning_rate: Instead of that of the settings, which a schedule may have lowered.
-
-    Raises:
-      UserError: If the file cannot be read, or has no word in it.
-    """
-    settings, weighting, at_most = (
-        (personalization.PERSONAL, None, None) if personal else _round(package)
-    )
-    if learning_rate is not None:
-        settings = dataclasses.replace(settings, learning_rate=learning_rate)
-    try:
-        sentences = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text") from error
-    rows = package.tokenizer.rows(sentences, package.learner.length)
-    if not len(rows):
-        raise UserError(f"{path}: has no words to learn from")
-    # A simulated phone draws them anew each round.
-    rows = rows[:at_most]
-    weights = {None: 0.0, "sentences": float(len(rows)), "uniform": 1.0}
-    return learn(
-        package.learner,
-        rows,
-        settings,
-        purpose="personal" if personal else "update",
-        vocabulary_sha256=package.vocabulary_sha256,
-        weight=weights[weighting],
-    )
-
-
-def _round(package: Package) -> tuple[LocalTraining, str, int]:
-    """Returns how phones train in a package's rounds, how updates count, and of how much text.
-
-    Raises:
-      UserError: If they do not send updates, or the manifest does not say how.
-    """
-    client = package.client()
-    if client.algorithm != "fedavg":
-        raise UserError(
-            f"{package.path}: trained with {client.algorithm}; phones' updates are those of "
-            'client.algorithm = "fedavg"'
-        )
-    training = LocalTraining(
-        client.learning_rate,
-        batch_size=client.batch_size,
-        epochs=client.epochs,
-        clipping_norm=client.clipping_norm,
-    )
-    return training, client.weighting, client.maximum_sentences
-
-
-def load_personal(
-    learner: Learner, path: files.PathLike, *, vocabulary_sha256: str, migrate: bool = False
-) -> None:
-    """Gives a learner the weights of a personal checkpoint (`update.personal_weights`)."""
-    learner.reset()
-    base = learner.weights()
-    learner.set_weights(
-        update.personal_weights(
-            path,
-            base,
-            weights_sha256=weights_sha256(base),
-            vocabulary_sha256=vocabulary_sha256,
-            migrate=migrate,
-        )
-    )

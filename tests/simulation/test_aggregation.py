@@ -8,11 +8,11 @@ import pytest
 import tensorflow_federated as tff
 
 from data.population import Population
-from fedkeyboard import federated_learning, model, runtime, update
+from fedkeyboard import model, update
 from fedkeyboard.errors import UserError
 from fedkeyboard.local_training import LocalTraining
 from simulation import aggregation, assessment, config, experiment, fleet, runs, training
-from tflite_export import convert, personalization, signatures
+from tflite_export import convert, phone, signatures
 from tflite_export.learner import Learner, weights_sha256
 
 VOCABULARY = "7" * 64
@@ -66,7 +66,7 @@ def paths(run, learner, phones, tmp_path_factory):
     settings = LocalTraining(rate, batch_size=4, clipping_norm=client.clipping_norm)
     directory = tmp_path_factory.mktemp("updates")
     for i, rows in enumerate(phones):
-        learned = personalization.learn(
+        learned = phone.learn(
             learner,
             rows,
             settings,
@@ -90,22 +90,8 @@ def aggregate(run, learner, paths, tmp_path):
     return aggregate
 
 
-def simulated(run, phones):
-    """The same round by TFF: the state after it."""
-
-    async def one_round():
-        process = training._process(run)
-        initial = await tff.program.materialize_value(process.initialize())
-        state, _ = await training.Checkpoints(run).load(initial)
-        data = [federated_learning.phone_data(rows) for rows in phones]
-        return await tff.program.materialize_value(process.next(state, data).state)
-
-    with runtime.tff_runtime():
-        return asyncio.run(one_round())
-
-
-def test_phones_and_simulation_give_the_same_next_round(run, aggregate, phones):
-    expected = simulated(run, phones)
+def test_phones_and_simulation_give_the_same_next_round(run, aggregate, phones, simulated_round):
+    expected = simulated_round(run, phones)
     made = aggregate()
     weights, number = made.weights()
     assert number == 3
@@ -166,6 +152,10 @@ def test_what_does_not_belong_to_the_round_is_refused(run, aggregate, paths, tmp
     shutil.copy(paths[0], tmp_path / "again.npz")
     assert_refused("again.npz: the same update as .*0.npz", [*paths, tmp_path / "again.npz"])
     brought = update.read(paths[0], model.weight_shapes(run.sizes))
+    more = brought.metadata.sentences + 1
+    metadata = brought.metadata.model_copy(update={"sentences": more, "weight": float(more)})
+    update.write(tmp_path / "again.npz", brought._replace(metadata=metadata))
+    assert_refused("again.npz: the same update as .*0.npz", [*paths, tmp_path / "again.npz"])
     for changed, match in (
         ({"purpose": "personal"}, "stays on its phone"),
         ({"weight": 1e39}, r"claims the weight 1e\+39, but counts as"),

@@ -6,6 +6,7 @@ import pytest
 from fedkeyboard import model
 from fedkeyboard.tokenizer import Tokenizer
 from tflite_export import convert, signatures
+from tflite_export.learner import Learner
 from tflite_export.litert import LiteModel
 
 TEXT = (
@@ -67,3 +68,42 @@ def exported_path(to_file, weights, sizes):
 @pytest.fixture
 def exported(exported_path) -> LiteModel:
     return LiteModel(exported_path)
+
+
+@pytest.fixture(scope="session")
+def training_path(to_file, weights, sizes):
+    return to_file(signatures.TrainingModule(weights, sizes), signatures.TRAINING_SIGNATURES)
+
+
+@pytest.fixture
+def learner(training_path) -> Learner:
+    return Learner(training_path)
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """What somebody wrote, in words of the vocabulary."""
+    return [
+        "how are you",
+        "i know that",
+        "ok",
+        "we can go out on friday",
+        "see you at home then",
+        "what is it in the home",
+        "yes it is",
+        "no i don't know",
+        "tell me about it when you can",
+        "i am good",
+        "are you ok",
+        "we can go on friday",
+    ]
+
+
+@pytest.fixture(scope="session")
+def weights_apart():
+    """Returns how far two models are apart: the largest difference of a weight."""
+
+    def apart(one: model.Weights, other: model.Weights) -> float:
+        return max(float(np.max(np.abs(a - b))) for a, b in zip(one, other, strict=True))
+
+    return apart

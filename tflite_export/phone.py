@@ -1,0 +1,162 @@
+"""What one phone does with its package: learn from its user, and keep or send what it learned.
+
+A **personal checkpoint** stays, and makes the user's weights of a package's again; an **update** is
+what a phone brings to a round (`fedkeyboard.update` has the file format of both).
+"""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from fedkeyboard import files, personalization, update
+from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.local_training import LocalTraining
+from tflite_export import litert
+from tflite_export.learner import Learner, weights_sha256
+from tflite_export.opened import Package
+
+
+def learn(
+    learner: Learner,
+    rows: np.ndarray,
+    settings: LocalTraining,
+    *,
+    purpose: str,
+    vocabulary_sha256: str,
+    weight: float = 0.0,
+) -> update.Update:
+    """Trains on int32 `[n, T + 1]` sentences and returns what was learned.
+
+    Args:
+      learner: The file; it begins with its own weights, and keeps what it learns.
+      rows: The sentences, one at least.
+      settings: How.
+      purpose: `personal`, or `update`.
+      vocabulary_sha256: Of the package's `vocabulary.txt`.
+      weight: How it counts, as an `update`.
+
+    Raises:
+      RunFailure: If training diverges.
+    """
+    learner.reset()
+    base = learner.weights()
+    losses = learner.fit(rows, settings)
+    difference = update.subtract(learner.weights(), base)
+    if not all(np.all(np.isfinite(array)) for array in (losses, *difference)):
+        raise RunFailure("training has diverged: lower the learning rate")
+    return update.Update(
+        difference,
+        update.Metadata(
+            purpose=purpose,
+            weights_sha256=weights_sha256(base),
+            vocabulary_sha256=vocabulary_sha256,
+            weight=weight,
+            sentences=len(rows),
+            steps=len(losses),
+            loss=float(np.mean(losses)),
+            learning_rate=settings.learning_rate,
+            clipping_norm=settings.clipping_norm,
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+        ),
+    )
+
+
+def learn_from_file(
+    package: Package,
+    path: files.PathLike,
+    *,
+    personal: bool = False,
+    learning_rate: float | None = None,
+) -> update.Update:
+    """Does what a phone does in a round, on a file with a sentence a line.
+
+    Args:
+      package: What the phone has; with the settings of the rounds that made it.
+      path: The file, UTF-8.
+      personal: To learn for its user alone, with `fedkeyboard.personalization.PERSONAL`.
+      learning_rate: Instead of that of the settings, which a schedule may have lowered.
+
+    Raises:
+      UserError: If the file cannot be read, or has no word in it.
+    """
+    settings, weighting, at_most = (
+        (personalization.PERSONAL, None, None) if personal else _round(package)
+    )
+    if learning_rate is not None:
+        settings = dataclasses.replace(settings, learning_rate=learning_rate)
+    try:
+        sentences = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text") from error
+    rows = package.tokenizer.rows(sentences, package.learner.length)
+    if not len(rows):
+        raise UserError(f"{path}: has no words to learn from")
+    # A simulated phone draws them anew each round.
+    rows = rows[:at_most]
+    weights = {None: 0.0, "sentences": float(len(rows)), "uniform": 1.0}
+    return learn(
+        package.learner,
+        rows,
+        settings,
+        purpose="personal" if personal else "update",
+        vocabulary_sha256=package.vocabulary_sha256,
+        weight=weights[weighting],
+    )
+
+
+def _round(package: Package) -> tuple[LocalTraining, str, int]:
+    """Returns how phones train in a package's rounds, how updates count, and of how much text.
+
+    Raises:
+      UserError: If they do not send updates, or the manifest does not say how.
+    """
+    client = package.client()
+    if client.algorithm != "fedavg":
+        raise UserError(
+            f"{package.path}: trained with {client.algorithm}; phones' updates are those of "
+            'client.algorithm = "fedavg"'
+        )
+    training = LocalTraining(
+        client.learning_rate,
+        batch_size=client.batch_size,
+        epochs=client.epochs,
+        clipping_norm=client.clipping_norm,
+    )
+    return training, client.weighting, client.maximum_sentences
+
+
+def load_personal(
+    learner: Learner, path: files.PathLike, *, vocabulary_sha256: str, migrate: bool = False
+) -> None:
+    """Gives a learner the weights of a personal checkpoint (`update.personal_weights`)."""
+    learner.reset()
+    base = learner.weights()
+    learner.set_weights(
+        update.personal_weights(
+            path,
+            base,
+            weights_sha256=weights_sha256(base),
+            vocabulary_sha256=vocabulary_sha256,
+            migrate=migrate,
+        )
+    )
+
+
+def suggest_words(
+    package: Package, text: str, checkpoint: files.PathLike, *, migrate: bool = False
+) -> list[tuple[str, float]]:
+    """Returns the likeliest next words for the user of a personal checkpoint, best first.
+
+    As `litert.suggest_words`; the other arguments are those of `load_personal`.
+    """
+    load_personal(
+        package.learner,
+        checkpoint,
+        vocabulary_sha256=package.vocabulary_sha256,
+        migrate=migrate,
+    )
+    return litert.suggested_words(package.learner, package.tokenizer, text)
