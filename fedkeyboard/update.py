@@ -79,11 +79,12 @@ class Update(NamedTuple):
 def write(path: files.PathLike, update: Update) -> None:
     """Writes an update, whole or not at all."""
     with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr(_METADATA, update.metadata.model_dump_json(indent=2))
+        # ZipInfo, since a name alone is given the time: when a phone learned is nobody's business.
+        archive.writestr(zipfile.ZipInfo(_METADATA), update.metadata.model_dump_json(indent=2))
         for name, array in update.difference._asdict().items():
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(array, "<f4"), version=(1, 0))
-            archive.writestr(f"{name}.npy", member.getvalue())
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
 
 
 def read(path: files.PathLike, shapes: model.Weights) -> Update:

@@ -54,6 +54,11 @@ def test_what_was_written_is_read(path):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+def test_it_does_not_say_when_it_was_made(path):
+    with zipfile.ZipFile(path) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
 @pytest.mark.parametrize("kept", [0, 1, 100, -30, -1])
 def test_part_of_a_file_is_refused(path, kept):
     path.write_bytes(path.read_bytes()[:kept])

@@ -8,6 +8,7 @@ android {
     compileSdk = 35
     defaultConfig {
         minSdk = 24
+        testInstrumentationRunner = "androidx.test.runner.AndroidJUnitRunner"
     }
 }
 
@@ -20,4 +21,6 @@ dependencies {
     api("androidx.work:work-runtime:2.10.1")
     // The line that is the Interpreter alone. No select-tf-ops: the package has builtin operators only.
     implementation("com.google.ai.edge.litert:litert:1.4.2")
+    androidTestImplementation("androidx.test:runner:1.6.2")
+    androidTestImplementation("junit:junit:4.13.2")
 }

@@ -49,6 +49,7 @@ export async function checkGolden(base) {
     expect(same(vocabulary.encode(example.words), example.ids), `${text}: ids`);
     // The separator finishes the last word.
     const suggestions = await engine.suggest(`${text} `);
+    expect(suggestions.length === example.suggestions.length, `${text}: ${suggestions.length} words`);
     const must = mustAgree(example.probabilities, tolerance);
     suggestions.forEach(({ word, probability }, i) => {
       const difference = Math.abs(probability - example.probabilities[i]);

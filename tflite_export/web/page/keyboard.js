@@ -15,6 +15,12 @@ export class Keyboard {
   #personal;
   #learns = false;
   #changes = Promise.resolve();
+  // Between the pages that share a store.
+  #forgotten = new BroadcastChannel("fedkeyboard.forget");
+
+  constructor() {
+    this.#forgotten.onmessage = () => this.#change(() => this.#reset());
+  }
 
   /**
    * Opens what suggestions need.
@@ -58,33 +64,45 @@ export class Keyboard {
    * @param {string} text
    * @returns {Promise<{sentences: number, losses: number[]}>} how many it learned from so far; the
    *   loss before each step, none if it did not learn
+   * @throws {Error} if training has diverged; the weights are then as they were
    */
   learn(text) {
     return this.#change(async () => {
       const row = rows([text], this.#vocabulary, this.#package.manifest.model.length);
       const personal = this.#personal;
       if (!this.#learns || !row.length) return { sentences: personal?.sentences ?? 0, losses: [] };
+      const before = await personal.trainer.weights();
       const losses = await personal.trainer.fit(row);
+      const difference = combine(await personal.trainer.weights(), personal.initial, -1);
+      if (!Object.values(difference).every((values) => values.every(Number.isFinite))) {
+        await personal.trainer.setWeights(before);
+        throw new Error("not learned: training has diverged");
+      }
       personal.engine.clear();
       personal.sentences += row.length;
       personal.steps += losses.length;
-      personal.loss = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
-      await store.save(await this.#checkpoint());
+      personal.lossOfSteps += losses.reduce((sum, loss) => sum + loss, 0);
+      await store.save(this.#checkpoint(difference));
       personal.stored = "same";
       return { sentences: personal.sentences, losses };
     });
   }
 
-  /** Forgets what was learned, here and in the store. */
+  /** Forgets what was learned, here, in other pages and in the store. */
   forget() {
     return this.#change(async () => {
       await store.remove();
-      const personal = this.#personal;
-      if (!personal) return;
-      await personal.trainer.reset();
-      personal.engine.clear();
-      Object.assign(personal, { sentences: 0, steps: 0, stored: "none" });
+      this.#forgotten.postMessage(null);
+      await this.#reset();
     });
+  }
+
+  async #reset() {
+    const personal = this.#personal;
+    if (!personal) return;
+    await personal.trainer.reset();
+    personal.engine.clear();
+    Object.assign(personal, { sentences: 0, steps: 0, lossOfSteps: 0, stored: "none" });
   }
 
   // One change of the weights at a time.
@@ -104,7 +122,7 @@ export class Keyboard {
       initial: await trainer.weights(),
       sentences: 0,
       steps: 0,
-      loss: undefined,
+      lossOfSteps: 0,
       stored: "none",
     };
     const bytes = await store.load();
@@ -116,6 +134,7 @@ export class Keyboard {
         await trainer.setWeights(combine(personal.initial, difference));
         personal.sentences = metadata.sentences;
         personal.steps = metadata.steps;
+        personal.lossOfSteps = (metadata.loss ?? 0) * metadata.steps;
       }
     } catch {
       // Of another size, or damaged. It stays until something new is learned, or "forget".
@@ -124,8 +143,8 @@ export class Keyboard {
     return personal;
   }
 
-  async #checkpoint() {
-    const { trainer, initial, sentences, steps, loss } = this.#personal;
+  #checkpoint(difference) {
+    const { sentences, steps, lossOfSteps } = this.#personal;
     const { manifest, weightShapes } = this.#package;
     const metadata = {
       purpose: "personal",
@@ -134,9 +153,9 @@ export class Keyboard {
       weight: 0,
       sentences,
       steps,
-      loss,
+      loss: lossOfSteps / steps,
       ...SETTINGS,
     };
-    return writeUpdate(metadata, combine(await trainer.weights(), initial, -1), weightShapes);
+    return writeUpdate(metadata, difference, weightShapes);
   }
 }

@@ -201,7 +201,9 @@ strip.addEventListener("click", (event) => {
   if (word) accept(word);
 });
 text.addEventListener("input", (event) => {
-  if (event.inputType?.startsWith("insert")) pressed.keys += [...(event.data ?? " ")].length;
+  // Of a composition the data is all of it so far, and each key brings it anew.
+  if (event.inputType === "insertCompositionText") pressed.keys++;
+  else if (event.inputType?.startsWith("insert")) pressed.keys += [...(event.data ?? " ")].length;
   drawSaved();
   refresh().catch(fail);
 });

@@ -8,6 +8,6 @@ onmessage = async ({ data: { id, method, args } }) => {
   try {
     postMessage({ id, result: await (await keyboard)[method](...args) });
   } catch (error) {
-    postMessage({ id, error: error.message });
+    postMessage({ id, error: String(error?.message ?? error) });
   }
 };

@@ -122,6 +122,29 @@ test("another package's checkpoint is refused, or moved if the words are the sam
   await page.context().close();
 });
 
+test("what one page forgets, another does too", async () => {
+  const page = await chromium.newPage();
+  await openKeyboard(page, chromium.url);
+  await page.locator("#learn").check();
+  await page.getByText("Ready to learn").waitFor();
+  const original = await suggestionsAfter(page, BEGINNING);
+  await page.locator("#text").fill(MESSAGE);
+  await sendAndLearn(page);
+  const learned = await suggestionsAfter(page, BEGINNING);
+  assert.notDeepEqual(learned, original);
+
+  const other = await page.context().newPage();
+  await openKeyboard(other, chromium.url);
+  assert.deepEqual(await suggestionsAfter(other, BEGINNING), learned);
+  await page.locator("#forget").click();
+  await page.getByText("Ready to learn").waitFor();
+  assert.deepEqual(await suggestionsAfter(other, BEGINNING), original);
+  await other.locator("#text").fill(MESSAGE);
+  await sendAndLearn(other);
+  await other.getByText("Learned from 1 message").waitFor();
+  await page.context().close();
+});
+
 test("of requests made at once the newest is answered, and right", async () => {
   const page = await chromium.newPage();
   await openKeyboard(page, chromium.url);

@@ -7,6 +7,7 @@ public final class LiteRTRuntime: Runtime {
     private let model: OpaquePointer
     private let interpreter: OpaquePointer
     private var runners: [String: OpaquePointer] = [:]
+    private var allocated: Set<String> = []
 
     /// Opens a file and maps it into memory.
     public init(contentsOf url: URL, threads: Int32 = 1) throws {
@@ -50,7 +51,7 @@ public final class LiteRTRuntime: Runtime {
 
     /// Returns the signature's runner, its memory allocated for inputs of these shapes.
     private func runner(of signature: String, fitting inputs: [String: Tensor]) throws -> OpaquePointer {
-        var mustAllocate = runners[signature] == nil
+        var mustAllocate = !allocated.contains(signature)
         guard let runner = runners[signature] ?? TfLiteInterpreterGetSignatureRunner(interpreter, signature) else {
             throw FedKeyboardError("no signature \(signature)")
         }
@@ -65,9 +66,12 @@ public final class LiteRTRuntime: Runtime {
                     runner, name, dimensions, Int32(dimensions.count))
                 try check(resized, name)
                 mustAllocate = true
+                // Not before it is allocated again, should that fail.
+                allocated.remove(signature)
             }
         }
         if mustAllocate { try check(TfLiteSignatureRunnerAllocateTensors(runner), signature) }
+        allocated.insert(signature)
         return runner
     }
 

@@ -49,6 +49,8 @@ public final class LocalTrainer {
     private var steps = 0
     private var lossOfSteps = 0.0
     private var settings = LearningSettings()
+    /// Whether what `loadPersonal` brought is in the weights.
+    private var isPersonal = false
 
     public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary) {
         self.runtime = runtime
@@ -74,21 +76,32 @@ public final class LocalTrainer {
             }
         }
         runtime.lock.holding {
-            self.sentences += rows.count
+            // Not those that it did not get to: an update counts by its sentences.
+            self.sentences += min(rows.count, losses.count * settings.batchSize)
             self.settings = settings
         }
         return Trained(sentences: rows.count, losses: losses, finished: finished)
     }
 
     /// Counts what is suggested for `sentences`, of which at least one must have a word.
-    public func evaluate(_ sentences: [String]) throws -> Evaluated {
-        let said = try run("evaluate", batch(vocabulary.rows(sentences, length: length)))
+    public func evaluate(_ sentences: [String], batchSize: Int = LearningSettings().batchSize) throws -> Evaluated {
+        let rows = vocabulary.rows(sentences, length: length)
+        guard !rows.isEmpty else { throw FedKeyboardError("no sentence has a word") }
+        var loss = 0.0
+        var targets = 0
+        var counts = [0, 0, 0]
+        for first in stride(from: 0, to: rows.count, by: batchSize) {
+            let part = Array(rows[first...].prefix(batchSize))
+            let said = try run("evaluate", batch(part))
+            let inPart = part.reduce(0) { sum, row in sum + row.dropFirst().filter { $0 != Vocabulary.pad }.count }
+            loss += Double(try said.floats("loss")[0]) * Double(inPart)
+            targets += inPart
+            for (i, name) in ["words", "top1_hits", "top3_hits"].enumerated() {
+                counts[i] += Int(try said.ints(name)[0])
+            }
+        }
         return Evaluated(
-            loss: try said.floats("loss")[0],
-            words: Int(try said.ints("words")[0]),
-            top1Hits: Int(try said.ints("top1_hits")[0]),
-            top3Hits: Int(try said.ints("top3_hits")[0])
-        )
+            loss: Float(loss / Double(targets)), words: counts[0], top1Hits: counts[1], top3Hits: counts[2])
     }
 
     /// Returns a copy of the weights.
@@ -111,10 +124,12 @@ public final class LocalTrainer {
             sentences = 0
             steps = 0
             lossOfSteps = 0
+            isPersonal = false
         }
     }
 
-    /// Keeps the weights in `directory`, which goes into no backup from then on.
+    /// Keeps the weights in `directory`, which goes into no backup from then on. Throws if they are
+    /// not finite; what was kept before stays.
     public func savePersonal(to directory: URL) throws {
         try runtime.lock.holding {
             try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -122,18 +137,21 @@ public final class LocalTrainer {
             var values = URLResourceValues()
             values.isExcludedFromBackup = true
             try directory.setResourceValues(values)
-            try UpdateFile.write(personal(directory), metadata("personal", weight: 0), difference(), shapes)
+            try UpdateFile.write(
+                LocalTrainer.personalFile(in: directory), metadata("personal", weight: 0), difference(), shapes)
         }
     }
 
     /// Goes on from what `savePersonal` kept in `directory`. `migrate` says whether to add what was
-    /// learned to a newer package's weights.
+    /// learned to a newer package's weights. Throws if the file cannot be read now, which says nothing
+    /// of what is in it.
     public func loadPersonal(from directory: URL, migrate: Bool = true) throws -> Loaded {
         try runtime.lock.holding {
             try reset()
-            let url = personal(directory)
+            let url = LocalTrainer.personalFile(in: directory)
             guard FileManager.default.fileExists(atPath: url.path) else { return .absent }
-            guard let (metadata, difference) = try? UpdateFile.read(url) else { return .refused }
+            let content = try Data(contentsOf: url)
+            guard let (metadata, difference) = try? UpdateFile.read(content) else { return .refused }
             let same = metadata.weightsSHA256 == package.weightsSHA256
             // The rows of the embedding are words: of another vocabulary, they mean other words.
             let usable = metadata.vocabularySHA256 == package.vocabularySHA256 && (same || migrate)
@@ -148,28 +166,36 @@ public final class LocalTrainer {
             settings.clippingNorm = metadata.clippingNorm
             settings.batchSize = metadata.batchSize
             settings.epochs = metadata.epochs
+            isPersonal = true
             return same ? .loaded : .migrated
         }
     }
 
     /// Writes what was learned as an update for a server.
     ///
-    /// An update is of one round: `reset`, train with the package's `roundSettings`, write. What `loadPersonal` brought is of rounds
-    /// before, and would count again.
+    /// An update is of one round: train with the package's `roundSettings` from the package's weights,
+    /// write. What `loadPersonal` brought is its user's own, and stays on the phone.
     public func writeUpdate(to url: URL) throws {
         try runtime.lock.holding {
+            let client = package.manifest.training.settings.client
+            guard client.algorithm == "fedavg" else {
+                throw FedKeyboardError("phones of \(client.algorithm) send no updates")
+            }
+            guard !isPersonal else { throw FedKeyboardError("a personal checkpoint stays on the phone") }
             guard steps > 0 else { throw FedKeyboardError("nothing was learned") }
-            let bySentences = package.manifest.training.settings.client.weighting == "sentences"
-            let weight = bySentences ? Double(sentences) : 1
+            let weight = client.weighting == "sentences" ? Double(sentences) : 1
             try UpdateFile.write(url, metadata("update", weight: weight), difference(), shapes)
         }
+    }
+
+    /// What `savePersonal` writes in `directory`. To forget what was learned, remove it.
+    public static func personalFile(in directory: URL) -> URL {
+        directory.appendingPathComponent("personal.npz")
     }
 
     private var length: Int { package.manifest.model.length }
 
     private var shapes: [String: [Int]] { Weights.shapes(package.manifest.model) }
-
-    private func personal(_ directory: URL) -> URL { directory.appendingPathComponent("personal.npz") }
 
     private func step(_ rows: [[Int32]], _ settings: LearningSettings) throws -> Float {
         try runtime.lock.holding {
@@ -177,7 +203,7 @@ public final class LocalTrainer {
             inputs["learning_rate"] = .scalar(settings.learningRate)
             inputs["clipping_norm"] = .scalar(settings.clippingNorm)
             let loss = try run("train", inputs).floats("loss")[0]
-            guard loss.isFinite else { throw FedKeyboardError("the loss is not finite") }
+            guard loss.isFinite else { throw FedKeyboardError("training has diverged") }
             steps += 1
             lossOfSteps += Double(loss)
             return loss
@@ -196,9 +222,15 @@ public final class LocalTrainer {
     private func difference() throws -> Weights {
         let learned = try weights()
         _ = try run("reset", ["anything": .scalar(0)])
-        let initial = try weights()
+        // Also if the next line throws.
+        let initial = Result { try weights() }
         try setWeights(learned)
-        return learned - initial
+        let difference = learned - (try initial.get())
+        // The last step's loss was of the weights before it.
+        guard difference.values.values.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
+            throw FedKeyboardError("training has diverged")
+        }
+        return difference
     }
 
     private func metadata(_ purpose: String, weight: Double) -> UpdateMetadata {

@@ -89,6 +89,7 @@ struct Manifest: Decodable {
     struct Training: Decodable {
         struct Settings: Decodable {
             struct Client: Decodable {
+                let algorithm: String
                 let weighting: String
                 let learningRate: Float
                 let clippingNorm: Float
@@ -97,7 +98,7 @@ struct Manifest: Decodable {
                 let maximumSentences: Int
 
                 enum CodingKeys: String, CodingKey {
-                    case weighting, epochs
+                    case algorithm, weighting, epochs
                     case learningRate = "learning_rate"
                     case clippingNorm = "clipping_norm"
                     case batchSize = "batch_size"

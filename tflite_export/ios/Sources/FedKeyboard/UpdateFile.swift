@@ -47,10 +47,10 @@ enum UpdateFile {
         }
     }
 
-    /// Reads a file; throws if it is damaged or something else. Its difference is read only when
-    /// asked for, since one of another vocabulary has other shapes.
-    static func read(_ url: URL) throws -> (metadata: UpdateMetadata, difference: ([String: [Int]]) throws -> Weights) {
-        let entries = try Archive.read(Data(contentsOf: url))
+    /// Reads a file's content; throws if it is damaged or something else. Its difference is read only
+    /// when asked for, since one of another vocabulary has other shapes.
+    static func read(_ content: Data) throws -> (metadata: UpdateMetadata, difference: ([String: [Int]]) throws -> Weights) {
+        let entries = try Archive.read(content)
         let metadata = try JSONDecoder().decode(UpdateMetadata.self, from: entries[metadataName] ?? Data())
         guard metadata.format == "fedkeyboard.update", metadata.version.hasPrefix("1.") else {
             throw FedKeyboardError("this app reads fedkeyboard.update 1, not \(metadata.format) \(metadata.version)")

@@ -8,7 +8,8 @@ public struct Vocabulary {
     static let unknown: Int32 = 3
 
     public let entries: [String]
-    private let ids: [String: Int32]
+    /// By the words' bytes: strings are equal if they look so, which is not one word to the model.
+    private let ids: [[UInt8]: Int32]
 
     init(contentsOf url: URL) throws {
         let text = try String(contentsOf: url, encoding: .utf8)
@@ -19,12 +20,12 @@ public struct Vocabulary {
             throw FedKeyboardError("\(url.lastPathComponent): not a vocabulary")
         }
         entries = lines
-        ids = Dictionary(zip(lines, Int32(0)...), uniquingKeysWith: { _, last in last })
+        ids = Dictionary(zip(lines.map { Array($0.utf8) }, Int32(0)...), uniquingKeysWith: { _, last in last })
     }
 
     /// Returns the ids of the words of `text`, that of the unknown word for those not here.
     public func encode(_ text: String) -> [Int32] {
-        words(in: text).map { ids[$0] ?? Vocabulary.unknown }
+        words(in: text).map { ids[Array($0.utf8)] ?? Vocabulary.unknown }
     }
 
     /// Returns a row of `length` + 1 ids for each sentence that has a word: begin, its words, end,

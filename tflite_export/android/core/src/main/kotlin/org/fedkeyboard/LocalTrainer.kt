@@ -59,11 +59,15 @@ class LocalTrainer(
     private var lossOfSteps = 0.0
     private var settings = LearningSettings()
 
+    /** Whether what [loadPersonal] brought is in the weights. */
+    private var isPersonal = false
+
     /**
      * Trains batch after batch, epoch after epoch.
      *
      * @param heldOut which share of the sentences, the last ones, only evaluates; none by default.
      * @param stop asked before each step, for a worker that the system ends.
+     * @throws DivergedException if the weights are of no use any more: [reset], or load others.
      */
     fun train(
         sentences: List<String>,
@@ -86,7 +90,8 @@ class LocalTrainer(
             losses += step(batch, settings)
         }
         synchronized(runtime) {
-            this.sentences += rows.size
+            // Not those that it did not get to: an update counts by its sentences.
+            this.sentences += minOf(rows.size, losses.size * settings.batchSize)
             this.settings = settings
         }
         val after = if (aside.isEmpty()) null else evaluateRows(aside, settings.batchSize)
@@ -114,22 +119,28 @@ class LocalTrainer(
         sentences = 0
         steps = 0
         lossOfSteps = 0.0
+        isPersonal = false
     }
 
-    /** Keeps the weights in [directory], which the app alone reads, and no backup. */
+    /**
+     * Keeps the weights in [directory], which the app alone reads, and no backup.
+     *
+     * @throws DivergedException if they are not finite; what was kept before stays.
+     */
     fun savePersonal(directory: File) = synchronized(runtime) {
         directory.mkdirs()
-        UpdateFile.write(File(directory, PERSONAL), metadata(Purpose.PERSONAL, 0.0), difference())
+        UpdateFile.write(personalFile(directory), metadata(Purpose.PERSONAL, 0.0), difference())
     }
 
     /**
      * Goes on from what [savePersonal] kept in [directory].
      *
      * @param migrate whether to add what was learned to a newer package's weights.
+     * @throws java.io.IOException if it cannot be read now, which says nothing of what is in it.
      */
     fun loadPersonal(directory: File, migrate: Boolean = true): Loaded = synchronized(runtime) {
         reset()
-        val file = File(directory, PERSONAL)
+        val file = personalFile(directory)
         if (!file.exists()) return Loaded.NONE
         try {
             val metadata = UpdateFile.readMetadata(file)
@@ -142,6 +153,7 @@ class LocalTrainer(
             steps = metadata.steps
             lossOfSteps = (metadata.loss ?: 0.0) * steps
             settings = metadata.settings
+            isPersonal = true
             if (same) Loaded.LOADED else Loaded.MIGRATED
         } catch (_: FedKeyboardException) {
             Loaded.REFUSED
@@ -151,10 +163,14 @@ class LocalTrainer(
     /**
      * Writes what was learned to [file], as an update for a server.
      *
-     * An update is of one round: [reset], train with [PhonePackage.roundSettings], write. What
-     * [loadPersonal] brought is of rounds before, and would count again.
+     * An update is of one round: train with [PhonePackage.roundSettings] from the package's weights,
+     * write. What [loadPersonal] brought is its user's own, and stays on the phone.
+     *
+     * @throws DivergedException if the weights are not finite.
      */
     fun writeUpdate(file: File) = synchronized(runtime) {
+        check(phonePackage.algorithm == "fedavg") { "phones of ${phonePackage.algorithm} send no updates" }
+        check(!isPersonal) { "a personal checkpoint is loaded, which stays on the phone" }
         check(steps > 0) { "nothing was learned" }
         val weight = if (phonePackage.weighsBySentences) sentences.toDouble() else 1.0
         UpdateFile.write(file, metadata(Purpose.UPDATE, weight), difference())
@@ -169,7 +185,7 @@ class LocalTrainer(
             "clipping_norm" to Floats(settings.clippingNorm),
         )
         val loss = run("train", batchOf(batch) + numbers).float("loss")
-        check(loss.isFinite()) { "the loss is not finite; the learning rate is too high" }
+        if (!loss.isFinite()) throw DivergedException()
         steps++
         lossOfSteps += loss
         loss
@@ -204,11 +220,14 @@ class LocalTrainer(
     private fun difference(): Weights {
         val learned = weights()
         run("reset", mapOf("anything" to Floats(0f)))
-        try {
-            return learned - weights()
+        val difference = try {
+            learned - weights()
         } finally {
             setWeights(learned)
         }
+        // The last step's loss was of the weights before it.
+        if (!difference.isFinite()) throw DivergedException()
+        return difference
     }
 
     private fun metadata(purpose: Purpose, weight: Double) = UpdateMetadata(
@@ -225,8 +244,10 @@ class LocalTrainer(
     private fun run(signature: String, inputs: Map<String, Tensor>): Map<String, Tensor> =
         synchronized(runtime) { runtime.run(signature, inputs) }
 
-    private companion object {
-        const val PERSONAL = "personal.npz"
-        val COUNTS = listOf("words", "top1_hits", "top3_hits")
+    companion object {
+        private val COUNTS = listOf("words", "top1_hits", "top3_hits")
+
+        /** What [savePersonal] writes in [directory]. To forget what was learned, delete it. */
+        fun personalFile(directory: File): File = File(directory, "personal.npz")
     }
 }

@@ -10,6 +10,7 @@ class Sizes(val vocabulary: Int, val embedding: Int, val units: Int, val length:
  * A phone package (docs/package.md) in a [directory].
  *
  * @property weightsSha256 names the weights that `model_train.tflite` opens with.
+ * @property algorithm how the package was trained; phones send updates for `fedavg` alone.
  * @property weighsBySentences whether an update counts by its sentences, or as 1.
  * @property roundSettings how a phone trains for an update, as the simulated ones did.
  * @property maximumSentences on how many sentences at most.
@@ -17,6 +18,7 @@ class Sizes(val vocabulary: Int, val embedding: Int, val units: Int, val length:
 class PhonePackage private constructor(val directory: File, manifest: JsonObject) {
     val sizes: Sizes
     val weightsSha256: String
+    val algorithm: String
     val weighsBySentences: Boolean
     val roundSettings: LearningSettings
     val maximumSentences: Int
@@ -32,6 +34,7 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
         )
         weightsSha256 = model.string("weights_sha256")
         val client = manifest.objectOf("training").objectOf("settings").objectOf("client")
+        algorithm = client.string("algorithm")
         weighsBySentences = client.string("weighting") == "sentences"
         roundSettings = LearningSettings(
             learningRate = client.number("learning_rate").toFloat(),

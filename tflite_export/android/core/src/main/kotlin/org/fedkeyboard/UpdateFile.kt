@@ -1,5 +1,6 @@
 package org.fedkeyboard
 
+import java.io.EOFException
 import java.io.File
 import java.io.FileOutputStream
 import java.io.IOException
@@ -7,9 +8,11 @@ import java.io.InputStream
 import java.io.OutputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.util.GregorianCalendar
 import java.util.zip.CRC32
 import java.util.zip.CheckedInputStream
 import java.util.zip.ZipEntry
+import java.util.zip.ZipException
 import java.util.zip.ZipFile
 import java.util.zip.ZipOutputStream
 
@@ -44,10 +47,10 @@ internal object UpdateFile {
         try {
             FileOutputStream(partial).use { out ->
                 val zip = ZipOutputStream(out)
-                zip.putNextEntry(ZipEntry(METADATA))
+                zip.putNextEntry(entry(METADATA))
                 zip.write(Json.write(members(metadata)).toByteArray())
                 for ((name, tensor) in difference.tensors) {
-                    zip.putNextEntry(ZipEntry("$name.npy"))
+                    zip.putNextEntry(entry("$name.npy"))
                     writeArray(zip, tensor)
                 }
                 zip.finish()
@@ -67,6 +70,9 @@ internal object UpdateFile {
     fun readDifference(file: File, shapes: Map<String, List<Int>>): Weights = opened(file) { zip ->
         Weights(shapes.mapValues { (name, shape) -> entry(zip, "$name.npy") { readArray(it, shape) } })
     }
+
+    /** When a phone learned is nobody's business; nor its time zone, hence the same local time for all. */
+    private fun entry(name: String) = ZipEntry(name).apply { time = GregorianCalendar(1980, 1, 1).timeInMillis }
 
     private fun members(metadata: UpdateMetadata): Map<String, Any> = buildMap {
         put("format", FORMAT)
@@ -141,8 +147,10 @@ internal object UpdateFile {
 
     private fun <T> opened(file: File, read: (ZipFile) -> T): T = try {
         ZipFile(file).use(read)
-    } catch (error: IOException) {
+    } catch (error: ZipException) {
         throw FedKeyboardException("$file: ${error.message}", error)
+    } catch (error: EOFException) {
+        throw FedKeyboardException("$file: ends too soon", error)
     }
 
     /** [ZipFile] looks at no checksum. */

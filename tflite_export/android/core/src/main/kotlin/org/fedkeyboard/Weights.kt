@@ -13,6 +13,9 @@ class Weights(val tensors: Map<String, Floats>) {
         return hexadecimal(digest)
     }
 
+    /** Whether all are finite: training has not diverged. */
+    fun isFinite(): Boolean = tensors.values.all { it.values.all(Float::isFinite) }
+
     operator fun minus(other: Weights): Weights = combined(other) { one, two -> one - two }
 
     operator fun plus(other: Weights): Weights = combined(other) { one, two -> one + two }

@@ -1,6 +1,8 @@
 package org.fedkeyboard
 
 import java.io.File
+import java.io.IOException
+import java.time.LocalDateTime
 import java.util.zip.ZipEntry
 import java.util.zip.ZipFile
 import java.util.zip.ZipOutputStream
@@ -117,6 +119,64 @@ val PERSONAL_TESTS = mapOf(
                 trainer.savePersonal(directory)
             }
             assertEquals(listOf(PERSONAL), directory.list()!!.toList())
+        }
+    },
+    "weights that are not finite are not kept" to {
+        inTemporary { directory ->
+            val learned = learn(directory)
+            withTrainer { trainer, _ ->
+                trainer.train(SENTENCES, LearningSettings(epochs = 1))
+                val bias = Floats(FloatArray(3 * PACKAGE.sizes.units) { Float.NaN }, listOf(3 * PACKAGE.sizes.units))
+                trainer.setWeights(Weights(learned.tensors + ("bias" to bias)))
+                assertFailsWith<DivergedException> { trainer.savePersonal(directory) }
+                assertFailsWith<DivergedException> { trainer.writeUpdate(File(directory, "update.npz")) }
+                assertEquals(listOf(PERSONAL), directory.list()!!.toList())
+                assertFailsWith<DivergedException> { trainer.train(SENTENCES) }
+                assertEquals(Loaded.LOADED, trainer.loadPersonal(directory))
+                assertClose(learned, trainer.weights())
+            }
+        }
+    },
+    "a checkpoint that cannot be read now is not called a bad one" to {
+        inTemporary { directory ->
+            File(directory, PERSONAL).mkdirs()
+            withTrainer { trainer, _ ->
+                val error = assertFailsWith<IOException> { trainer.loadPersonal(directory) }
+                assertEquals(false, error is FedKeyboardException)
+            }
+        }
+    },
+    "what is its user's own is no update" to {
+        inTemporary { directory ->
+            val file = File(directory, "update.npz")
+            learn(directory)
+            withTrainer { trainer, _ ->
+                trainer.loadPersonal(directory)
+                trainer.train(SENTENCES, PACKAGE.roundSettings)
+                assertFailsWith<IllegalStateException> { trainer.writeUpdate(file) }
+                trainer.reset()
+                trainer.train(SENTENCES, PACKAGE.roundSettings)
+                trainer.writeUpdate(file)
+            }
+            val manifest = File(packageCopy(File(directory, "other")), PhonePackage.MANIFEST)
+            manifest.writeText(manifest.readText().replace("\"fedavg\"", "\"fedsgd\""))
+            withTrainer(PhonePackage.open(manifest.parentFile)) { trainer, _ ->
+                trainer.train(SENTENCES, PACKAGE.roundSettings)
+                assertFailsWith<IllegalStateException> { trainer.writeUpdate(file) }
+            }
+        }
+    },
+    "an update does not say when it was made, and counts what was learned from" to {
+        inTemporary { directory ->
+            val file = File(directory, "update.npz")
+            withTrainer { trainer, _ ->
+                var asked = 0
+                trainer.train(SENTENCES, PACKAGE.roundSettings.copy(batchSize = 2)) { asked++ == 2 }
+                trainer.writeUpdate(file)
+            }
+            assertEquals(4, UpdateFile.readMetadata(file).sentences)
+            val times = ZipFile(file).use { zip -> zip.entries().toList().map { it.timeLocal } }
+            assertEquals(List(7) { LocalDateTime.of(1980, 2, 1, 0, 0) }, times)
         }
     },
     "NumPy reads an update" to {
