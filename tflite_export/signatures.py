@@ -50,6 +50,9 @@ TRAINING_SIGNATURES = (
     "reset",
 )
 
+# Of a table of words (`_best_of_one`).
+_COLUMNS = 128
+
 
 class InferenceModule(tf.Module):
     """A trained model for suggestions; `step` and `predict` are its signatures."""
@@ -191,10 +194,31 @@ def _signature(
 
 def _suggest(logits: tf.Tensor) -> dict[str, tf.Tensor]:
     """Returns the likeliest words of `[1, V]` and their probabilities among all entries."""
-    words = _best(logits)
+    words = _best_of_one(logits)
     # Reshaped: LiteRT takes longer to slice the only row out of [1, V] than for the softmax.
     probabilities = tf.reshape(tf.nn.softmax(logits), [-1])
     return {"suggestions": words, "probabilities": tf.gather(probabilities, words)}
+
+
+def _best_of_one(logits: tf.Tensor) -> tf.Tensor:
+    """Returns what `_best` does, of `[1, V]` and in half the time.
+
+    The words are laid out in rows, of which the last may be short. The three best are among the
+    three columns with the highest maxima, or in the short row.
+    """
+    rows = (logits.shape[1] - len(SPECIAL)) // _COLUMNS
+    if not rows:
+        return _best(logits)
+    in_table = rows * _COLUMNS
+    table = tf.reshape(tf.slice(logits, [0, len(SPECIAL)], [-1, in_table]), [rows, _COLUMNS])
+    columns = tf.math.top_k(tf.reduce_max(table, axis=0), SUGGESTIONS).indices
+    of_columns = tf.reshape(tf.gather(table, columns, axis=1), [1, -1])
+    short_row = tf.slice(logits, [0, len(SPECIAL) + in_table], [-1, -1])
+    places = tf.math.top_k(tf.concat([of_columns, short_row], axis=1), SUGGESTIONS).indices
+    row, column = places // SUGGESTIONS, tf.gather(columns, places % SUGGESTIONS)
+    is_short = places >= rows * SUGGESTIONS
+    words = tf.where(is_short, places + (in_table - rows * SUGGESTIONS), row * _COLUMNS + column)
+    return words + len(SPECIAL)
 
 
 def _best(logits: tf.Tensor) -> tf.Tensor:

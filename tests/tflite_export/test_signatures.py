@@ -99,3 +99,23 @@ def test_a_word_changes_what_follows(exported, sizes):
         for word in range(4, 14)
     }
     assert len(answers) == 10
+
+
+@pytest.mark.parametrize("entries", [7, 131, 132, 133, 259, 260, 10_000])
+def test_the_best_by_columns_are_the_best(entries):
+    generator = np.random.default_rng(entries)
+    first, words = len(SPECIAL), entries - len(SPECIAL)
+    places = {
+        "anywhere": generator.choice(words, 3, replace=False),
+        "first": [0, 1, 2],
+        "last": [words - 1, words - 2, words - 3],
+        "in a column": [0, min(128, words - 1), min(256, words - 2)],
+    }
+    for where, best in places.items():
+        logits = generator.normal(0, 1, (1, entries)).astype(np.float32)
+        logits[0, :first] = 99
+        logits[0, first + np.array(best)] = 9, 8, 7
+        expected = first + np.array(best)
+        assert signatures._best(tf.constant(logits)).numpy().tolist() == [expected.tolist()]
+        found = signatures._best_of_one(tf.constant(logits)).numpy().tolist()
+        assert found == [expected.tolist()], where
