@@ -625,7 +625,7 @@ def suggest(
     text: Annotated[str, typer.Argument(help="What was typed so far.")],
     personal: Annotated[
         pathlib.Path | None,
-        typer.Option(help="A personal checkpoint (update --personal): what its user would see."),
+        typer.Option(help="Of a run or package: what the user of this personal checkpoint sees."),
     ] = None,
     migrate: Annotated[
         bool, typer.Option("--migrate", help="Also if it was learned on top of another model.")
@@ -679,15 +679,19 @@ def _unseen(
 def _suggest_to(
     personal: pathlib.Path, model: pathlib.Path, text: str, migrate: bool
 ) -> list[tuple[str, float]]:
+    from fedkeyboard.subwords import WORDS_FILE
     from simulation import runs
-    from tflite_export import phone
+    from tflite_export import package, phone
     from tflite_export.opened import Package
 
-    return phone.suggest_words(Package(runs.package(model)[0]), text, personal, migrate=migrate)
+    if (model / WORDS_FILE).exists():
+        raise UserError(package.NO_SUBWORDS)
+    return phone.suggest_to(Package(runs.package(model)[0]), text, personal, migrate=migrate)
 
 
 def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:
     from fedkeyboard.subwords import WORDS_FILE
+    from fedkeyboard.tokenizer import VOCABULARY_FILE
     from tflite_export import litert
 
     if (model / WORDS_FILE).exists():
@@ -695,7 +699,7 @@ def _suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:
 
         return assessment.suggest(runs.open_run(model), text)
     file = litert.inference_file(model)
-    return litert.suggest_words(file, file.with_name("vocabulary.txt"), text)
+    return litert.suggest_words(file, file.with_name(VOCABULARY_FILE), text)
 
 
 def _print_json(value: Any) -> None:

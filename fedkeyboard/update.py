@@ -161,17 +161,22 @@ def personal_weights(
       migrate: Whether what was learned on top of another model may be added to this one's weights.
 
     Raises:
-      UserError: If it belongs to another package, and `migrate` is not set or the vocabulary is
-        another, whose words' rows it cannot be added to.
+      UserError: If it is no personal checkpoint, or belongs to another package, and `migrate` is
+        not set or the vocabulary is another, whose words' rows it cannot be added to.
     """
     update = read(path, model.Weights(*(weight.shape for weight in base)))
     of = update.metadata
+    if of.purpose != "personal":
+        raise UserError(
+            f"{path}: an update, which is for a server; a personal checkpoint is written by "
+            "update --personal"
+        )
     if of.vocabulary_sha256 != vocabulary_sha256:
         raise UserError(f"{path}: learned with another vocabulary; begin again without it")
     if of.weights_sha256 != weights_sha256 and not migrate:
         raise UserError(
             f"{path}: learned on top of another model ({of.weights_sha256[:12]}, not "
-            f"{weights_sha256[:12]}); migrate it, or begin again without it"
+            f"{weights_sha256[:12]}); migrate it (--migrate), or begin again without it"
         )
     return add(base, update.difference)
 

@@ -19,11 +19,12 @@ import tensorflow_federated as tff
 from fedkeyboard import federated_learning, federated_updates, files, model, runtime
 from fedkeyboard import update as updates
 from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.tokenizer import VOCABULARY_FILE
 from simulation import runs, training
 from simulation.runs import Run
 
 # Of a run, what the next one begins with.
-_KEPT = ("tokenizer.model", "vocabulary.txt", "population.json", "rounds.csv")
+_KEPT = ("tokenizer.model", VOCABULARY_FILE, "population.json", "rounds.csv")
 
 
 class Base(NamedTuple):
@@ -55,9 +56,9 @@ def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: 
       The new run.
 
     Raises:
-      UserError: If the run is not of federated averaging, its package is of another round, or an
-        update is damaged, comes twice, claims more weight than it has, or is to other weights; then
-        nothing is written.
+      UserError: If the run is not of federated averaging, its package is of another round, there
+        is no update, or one is damaged, comes twice, claims more weight than it has, or is to
+        other weights; then nothing is written.
       RunFailure: If what comes of it is not finite.
     """
     client = run.config.client
@@ -66,6 +67,8 @@ def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: 
             f"{run.path}: trained with {client.algorithm}; phones' updates are those of "
             'client.algorithm = "fedavg"'
         )
+    if not paths:
+        raise UserError("no updates to aggregate")
     runs.check_new(out)
     with (
         runs.claimed(run.path),
@@ -75,9 +78,12 @@ def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: 
         brought: dict[str, pathlib.Path] = {}
         for path in paths:
             vector = federated_updates.vector(_read(run, path, base))
-            other = brought.setdefault(hashlib.sha256(vector[:-1]).hexdigest(), path)
-            if other is not path:
-                raise UserError(f"{path}: the same update as {other}; give each phone's once")
+            name = hashlib.sha256(vector[:-1]).hexdigest()
+            if name in brought:
+                raise UserError(
+                    f"{path}: the same update as {brought[name]}; give each phone's once"
+                )
+            brought[name] = path
             spool.write(vector)
         spool.flush()
         vectors = np.memmap(spool, np.float32, "r").reshape(len(brought), -1)

@@ -31,7 +31,7 @@ import numpy as np
 from data.population import Population
 from fedkeyboard import files, model, subwords
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import Tokenizer
+from fedkeyboard.tokenizer import VOCABULARY_FILE, Tokenizer
 from simulation import config as configs
 
 RUNS = pathlib.Path("runs")
@@ -171,8 +171,13 @@ def package(
     Args:
       path: A phone package or a run directory.
       run: The run, if it is known; else it is the one that the package lies in, if it does.
+
+    Raises:
+      UserError: If `path` is no directory, or a run without a package.
     """
     path = pathlib.Path(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such directory; give that of a run or a phone package")
     if (path / "config.toml").exists():
         if not (path / PACKAGE).exists():
             raise UserError(
@@ -237,7 +242,7 @@ def open_run(path: files.PathLike) -> Run:
 
 
 # What `begin` writes before config.toml: a directory with no more than that has no run in it yet.
-_BEGUN = {".lock", "tokenizer.model", "vocabulary.txt", "words.model", "population.json"}
+_BEGUN = {".lock", "tokenizer.model", VOCABULARY_FILE, "words.model", "population.json"}
 
 
 def check_new(path: files.PathLike) -> None:
@@ -246,7 +251,9 @@ def check_new(path: files.PathLike) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: not a directory; give another --out")
     if (path / "config.toml").exists():
-        raise UserError(f"{path}: has a run already; use --resume, or another --out")
+        raise UserError(
+            f"{path}: has a run already; give another --out, or go on with it by simulate --resume"
+        )
     if path.is_dir() and any(
         entry.name not in _BEGUN and not entry.name.endswith(".part") for entry in path.iterdir()
     ):

@@ -207,7 +207,12 @@ def test_suggestions_for_one_user(run, tmp_path):
     assert migrated[0]["word"] == rare
     assert "--personal" in fails(2, "suggest", run, *asked, "--migrate")
     file = run / "export/model_infer.tflite"
-    assert "package" in fails(2, "suggest", file, *asked, "--personal", checkpoint)
+    no_package = ("no such directory", "a run or a phone package")
+    for wrong in (file, tmp_path / "missing"):
+        said = fails(2, "suggest", wrong, *asked, "--personal", checkpoint)
+        assert all(part in said for part in no_package)
+    succeeds("update", run, tmp_path / "wrote.txt", "--out", checkpoint)
+    assert "for a server" in fails(2, "suggest", run, *asked, "--personal", checkpoint)
 
 
 def test_export_elsewhere_and_not_over_other_files(run, tmp_path):

@@ -219,10 +219,10 @@ def suggest_words(
             f"{vocabulary_path}: has {len(tokenizer)} lines, but {path} has a vocabulary of "
             f"{model.vocabulary} entries; take both from one package"
         )
-    return suggested_words(model, tokenizer, text)
+    return suggest_after(text, model, tokenizer)
 
 
-def suggested_words(model: LiteModel, tokenizer: Tokenizer, text: str) -> list[tuple[str, float]]:
+def suggest_after(text: str, model: LiteModel, tokenizer: Tokenizer) -> list[tuple[str, float]]:
     """Returns what `suggest_words` does, of an open file and its vocabulary."""
     suggested = model.suggest(tokenizer.encode(text))
     return [(tokenizer.vocabulary[i], probability) for i, probability in suggested]

@@ -38,7 +38,8 @@ def read_late(content: bytes) -> bytes:
             lengths.append(0)
     edges = np.frombuffer(_control_edges(lengths), np.uint8)
     file.buffers.append(schema.BufferT(data=edges))
-    file.metadata.append(schema.MetadataT(name=_KEY, buffer=len(file.buffers) - 1))
+    others = [of for of in file.metadata or [] if of.name != _KEY.encode()]
+    file.metadata = [*others, schema.MetadataT(name=_KEY, buffer=len(file.buffers) - 1)]
     return flatbuffer.pack(file)
 
 

@@ -45,7 +45,7 @@ def check(
         for word, expected in zip(words, trained, strict=True):
             before = {"word": np.array([word], np.int32), **after._asdict()}
             result = exported.run("step", **before)
-            _compare_suggestions("step", expected, result)
+            check_suggestions("step", expected, result)
             scored = exported.run("score", **before)
             differences = {
                 "log-probabilities": scored["log_probabilities"][0] - expected,
@@ -56,7 +56,7 @@ def check(
         if len(words) <= sizes.length:
             padded = np.full((1, sizes.length), PAD, np.int32)
             padded[0, : len(words)] = words
-            _compare_suggestions("predict", trained[-1], exported.run("predict", words=padded))
+            check_suggestions("predict", trained[-1], exported.run("predict", words=padded))
 
 
 def divergence(
@@ -83,10 +83,12 @@ def rounded_to_float16(weights: model.Weights) -> model.Weights:
     return model.Weights(*(w.astype(np.float16).astype(np.float32) for w in weights))
 
 
-def _compare_suggestions(
-    signature: str, expected: np.ndarray, result: dict[str, np.ndarray]
-) -> None:
-    """Compares what is suggested with the expected log-probabilities `[V]`."""
+def check_suggestions(signature: str, expected: np.ndarray, result: dict[str, np.ndarray]) -> None:
+    """Checks what a signature suggests against the expected log-probabilities `[V]`.
+
+    Raises:
+      RunFailure: If they are not the likeliest words, or their probabilities are others.
+    """
     suggested = result["suggestions"][0]
     if np.any(suggested < len(SPECIAL)) or len(set(suggested)) < len(suggested):
         raise RunFailure(f"the converted {signature} suggests {suggested.tolist()}")

@@ -6,6 +6,7 @@ what a phone brings to a round (`fedkeyboard.update` has the file format of both
 
 import dataclasses
 import pathlib
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def learn(
     rows: np.ndarray,
     settings: LocalTraining,
     *,
-    purpose: str,
+    purpose: Literal["personal", "update"],
     vocabulary_sha256: str,
     weight: float = 0.0,
 ) -> update.Update:
@@ -79,7 +80,9 @@ def learn_from_file(
       learning_rate: Instead of that of the settings, which a schedule may have lowered.
 
     Raises:
-      UserError: If the file cannot be read, or has no word in it.
+      UserError: If the file cannot be read or has no word in it, the rate is not possible, or
+        phones of this package send no updates.
+      RunFailure: If training diverges.
     """
     settings, weighting, at_most = (
         (personalization.PERSONAL, None, None) if personal else _round(package)
@@ -132,7 +135,17 @@ def _round(package: Package) -> tuple[LocalTraining, str, int]:
 def load_personal(
     learner: Learner, path: files.PathLike, *, vocabulary_sha256: str, migrate: bool = False
 ) -> None:
-    """Gives a learner the weights of a personal checkpoint (`update.personal_weights`)."""
+    """Gives a learner the weights of a personal checkpoint.
+
+    Args:
+      learner: The file that learns.
+      path: The checkpoint.
+      vocabulary_sha256: Of the package's `vocabulary.txt`.
+      migrate: Whether what was learned on top of another model may be added to this one's weights.
+
+    Raises:
+      UserError: If it cannot be (`update.personal_weights`); the learner then has its own weights.
+    """
     learner.reset()
     base = learner.weights()
     learner.set_weights(
@@ -146,12 +159,13 @@ def load_personal(
     )
 
 
-def suggest_words(
+def suggest_to(
     package: Package, text: str, checkpoint: files.PathLike, *, migrate: bool = False
 ) -> list[tuple[str, float]]:
     """Returns the likeliest next words for the user of a personal checkpoint, best first.
 
-    As `litert.suggest_words`; the other arguments are those of `load_personal`.
+    As `litert.suggest_words`; the other arguments are those of `load_personal`, and so is what is
+    raised.
     """
     load_personal(
         package.learner,
@@ -159,4 +173,4 @@ def suggest_words(
         vocabulary_sha256=package.vocabulary_sha256,
         migrate=migrate,
     )
-    return litert.suggested_words(package.learner, package.tokenizer, text)
+    return litert.suggest_after(text, package.learner, package.tokenizer)

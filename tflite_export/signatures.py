@@ -204,7 +204,8 @@ def _best_of_one(logits: tf.Tensor) -> tf.Tensor:
     """Returns what `_best` does, of `[1, V]` and in half the time.
 
     The words are laid out in rows, of which the last may be short. The three best are among the
-    three columns with the highest maxima, or in the short row.
+    three columns with the highest maxima, or in the short row. Equally likely words may come in
+    another order, or one in place of the other.
     """
     rows = (logits.shape[1] - len(SPECIAL)) // _COLUMNS
     if not rows:

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from fedkeyboard import files, local_training, model
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import BEGIN, PAD, SPECIAL, VOCABULARY_FILE
+from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, VOCABULARY_FILE
 from fedkeyboard.words import words
 from tflite_export import convert, golden, manifest, parity, storage, variables
 from tflite_export.learner import weights_sha256
@@ -207,6 +207,14 @@ class _Checks:
         worst, content = 0.0, self._golden()
         for example in content["examples"]:
             suggested = exported.suggest(example["ids"])
+            # As `golden.json` may be of a file that suggests other words than it scores.
+            row = np.array([[BEGIN, *example["ids"], END]], np.int32)
+            ids, probabilities = map(np.array, zip(*suggested, strict=True))
+            parity.check_suggestions(
+                "step",
+                exported.log_probabilities(row)[-1],
+                {"suggestions": ids[np.newaxis], "probabilities": probabilities[np.newaxis]},
+            )
             if min(i for i, _ in suggested) < len(SPECIAL):
                 raise RunFailure(f"{INFERENCE_FILE}: suggests a special token")
             off = max(

@@ -147,6 +147,7 @@ def test_an_array_that_is_missing_is_seen(path):
 
 def test_personal_weights_belong_to_a_model(path):
     base, newer = draw(1), draw(2)
+    update.write(path, update.Update(draw(0), metadata(purpose="personal")))
 
     def load(weights, weights_sha256, **changes):
         return update.personal_weights(
@@ -163,6 +164,9 @@ def test_personal_weights_belong_to_a_model(path):
         np.testing.assert_array_equal(mine, b + d)
     with pytest.raises(UserError, match="another vocabulary"):
         load(newer, OTHER, migrate=True, vocabulary_sha256=ONE)
+    update.write(path, update.Update(draw(0), metadata(purpose="update")))
+    with pytest.raises(UserError, match="an update, which is for a server"):
+        load(base, ONE)
 
 
 def test_an_array_that_says_it_is_vast_is_not_read(path):

@@ -151,6 +151,8 @@ def test_what_does_not_belong_to_the_round_is_refused(run, aggregate, paths, tmp
     assert_refused("package is of round 1, its last checkpoint of round 2", round=1)
     shutil.copy(paths[0], tmp_path / "again.npz")
     assert_refused("again.npz: the same update as .*0.npz", [*paths, tmp_path / "again.npz"])
+    assert_refused("the same update as", [paths[0], paths[0]])
+    assert_refused("no updates", [])
     brought = update.read(paths[0], model.weight_shapes(run.sizes))
     more = brought.metadata.sentences + 1
     metadata = brought.metadata.model_copy(update={"sentences": more, "weight": float(more)})

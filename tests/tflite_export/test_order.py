@@ -17,7 +17,7 @@ def paths(to_file, make_weights):
     sizes = model.Sizes(vocabulary=50, embedding=8, units=12, length=6)
     weights = make_weights(sizes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variables, "_PIECE", -(-weights.embedding.nbytes // PIECES))
+        patch.setattr(variables, "_PIECE", 13 * weights.embedding[0].nbytes)
         module = signatures.TrainingModule(weights, sizes)
     path = to_file(module, ("score", "step", "set_weights"))
     ordered = path.with_name("ordered.tflite")
@@ -69,3 +69,11 @@ def test_numbers_of_more_than_seven_bits():
     assert written[2] == 0
     assert written[3:5] == bytes([199 & 0x7F | 0x80, 1])
     assert written[-4:] == bytes([0x80 | 12, 3, 0x80 | 14, 3])
+
+
+def test_twice_is_as_once(paths):
+    once = paths[1].read_bytes()
+    file = flatbuffer.unpack(order.read_late(once))
+    assert [of.name for of in file.metadata].count(order._KEY.encode()) == 1
+    file.metadata = None
+    assert order.read_late(flatbuffer.pack(file))

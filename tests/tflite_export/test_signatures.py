@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from fedkeyboard import batches, model
 from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL
-from tflite_export import signatures
+from tflite_export import package, signatures
 from tflite_export.litert import LiteModel
 
 GBOARD = model.Sizes(vocabulary=10_004)
@@ -119,3 +119,18 @@ def test_the_best_by_columns_are_the_best(entries):
         assert signatures._best(tf.constant(logits)).numpy().tolist() == [expected.tolist()]
         found = signatures._best_of_one(tf.constant(logits)).numpy().tolist()
         assert found == [expected.tolist()], where
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("entries", [131, 132, 133, 300])
+def test_what_is_suggested_has_the_best_scores(tmp_path, make_weights, entries, precision):
+    sizes = model.Sizes(vocabulary=entries, embedding=8, units=12, length=4)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(package.inference_file(make_weights(sizes), sizes, precision))
+    exported = LiteModel(path)
+    for word in range(0, entries, 7):
+        (step,) = by_steps(exported, sizes, [word])
+        scores = step["log_probabilities"][0]
+        best = best_words(scores)
+        assert step["suggestions"][0].tolist() == best
+        np.testing.assert_allclose(step["probabilities"][0], np.exp(scores[best]), rtol=1e-4)
