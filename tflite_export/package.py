@@ -12,9 +12,11 @@ A package is whole or not there, and has been verified (`tflite_export.verify`).
 import contextlib
 import dataclasses
 import datetime
+import glob
 import hashlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import shutil
 import tempfile
@@ -46,6 +48,9 @@ from tflite_export.litert import LiteModel
 from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE, Manifest, Precision
 
 NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kind = "word"'
+
+# What the name of a package ends with that is being made.
+_PART = ".part"
 
 # How the weights of the file that learns can be stored.
 Storage = Literal["float32", "int8"]
@@ -276,26 +281,41 @@ def _check_model(weights: model.Weights, sizes: model.Sizes, tokenizer: Tokenize
 def _replacing_directory(target: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a new directory that becomes `target` on success; on failure `target` is as it was.
 
-    A process killed between the two renames leaves no `target`; the old one is then whole in a
-    hidden directory beside it.
+    A process killed between the two renames leaves no `target`; the next one has it again.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = pathlib.Path(
-        tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    )
-    new, old = beside / "new", beside / "old"
-    try:
-        new.mkdir()
-        yield new
-        files.sync(new)
-        if target.exists():
-            target.rename(old)
-        new.rename(target)
-        files.sync(target.parent)
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(beside, ignore_errors=True)
+    _take_up(target)
+    made = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
+    with files.locked(made):
+        beside = pathlib.Path(f"{made}{_PART}")
+        # Not before it is locked.
+        os.rename(made, beside)
+        new, old = beside / "new", beside / "old"
+        try:
+            new.mkdir()
+            yield new
+            files.sync(new)
+            if target.exists():
+                target.rename(old)
+            new.rename(target)
+            files.sync(target.parent)
+        finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _take_up(target: pathlib.Path) -> None:
+    """Puts in place what a killed process had put aside, and removes what it had not finished."""
+    for beside in target.parent.glob(f".{glob.escape(target.name)}.*{_PART}/"):
+        try:
+            with files.locked(beside):
+                if (beside / "old").exists() and not target.exists():
+                    (beside / "old").rename(target)
+                shutil.rmtree(beside, ignore_errors=True)
+        except RunFailure:
+            # Of a process that is at it.
+            continue
 
 
 def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:

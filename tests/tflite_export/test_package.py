@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from fedkeyboard import evaluation, keystrokes, metrics, model
+from fedkeyboard import evaluation, files, keystrokes, metrics, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.words import words
 from tflite_export import accuracy, golden, litert, package, parity, verify
@@ -256,6 +256,22 @@ def test_a_failed_swap_leaves_the_old_package(export, tmp_path, monkeypatch, fai
     assert failed
     assert contents(directory) == before
     assert list(tmp_path.iterdir()) == [directory]
+
+
+def test_what_a_killed_process_left_is_taken_up(export, tmp_path, monkeypatch):
+    directory = tmp_path / "export"
+    export(directory)
+    before = contents(directory)
+    left = tmp_path / ".export.abc.part"
+    (left / "new").mkdir(parents=True)
+    directory.rename(left / "old")
+    busy = tmp_path / ".export.def.part"
+    (busy / "new").mkdir(parents=True)
+    monkeypatch.setattr(verify, "verify", refuse)
+    with files.locked(busy), pytest.raises(RunFailure, match="refused"):
+        export(directory)
+    assert contents(directory) == before
+    assert sorted(tmp_path.iterdir()) == [busy, directory]
 
 
 def test_the_package_is_never_a_mixture(export, tmp_path, monkeypatch, make_weights, sizes):
