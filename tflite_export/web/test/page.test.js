@@ -88,7 +88,8 @@ test("type, accept, learn, see the change, forget, see the original", async () =
   await page.context().close();
 });
 
-test("another package's checkpoint is refused, or moved if the words are the same", async () => {
+/** Opens a page, learns one message, and returns it with what was suggested before and after. */
+async function pageThatLearned() {
   const page = await chromium.newPage();
   await openKeyboard(page, chromium.url);
   await page.locator("#learn").check();
@@ -97,6 +98,11 @@ test("another package's checkpoint is refused, or moved if the words are the sam
   await page.locator("#text").fill(MESSAGE);
   await sendAndLearn(page);
   const learned = await suggestionsAfter(page, BEGINNING);
+  return { page, original, learned };
+}
+
+test("another package's checkpoint is refused, or moved if the words are the same", async () => {
+  const { page, original, learned } = await pageThatLearned();
 
   const restamp = (changes) =>
     page.evaluate(async (changes) => {
@@ -123,14 +129,7 @@ test("another package's checkpoint is refused, or moved if the words are the sam
 });
 
 test("what one page forgets, another does too", async () => {
-  const page = await chromium.newPage();
-  await openKeyboard(page, chromium.url);
-  await page.locator("#learn").check();
-  await page.getByText("Ready to learn").waitFor();
-  const original = await suggestionsAfter(page, BEGINNING);
-  await page.locator("#text").fill(MESSAGE);
-  await sendAndLearn(page);
-  const learned = await suggestionsAfter(page, BEGINNING);
+  const { page, original, learned } = await pageThatLearned();
   assert.notDeepEqual(learned, original);
 
   const other = await page.context().newPage();
