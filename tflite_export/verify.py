@@ -293,7 +293,7 @@ class _Checks:
         learner = self._package.learner
         before = model.Weights(*map(tf.constant, learner.weights()))
         rows = golden.training_rows(self._package.tokenizer, learner.length)
-        settings = local_training.LocalTraining(0.1, batch_size=len(rows), clipping_norm=1.0)
+        settings = local_training.LocalTraining(1.0, batch_size=len(rows), clipping_norm=5.0)
         simulated = tf.function(local_training.train, autograph=False)(before, rows, settings)
         learner.fit(rows, settings)
         trained = learner.weights()
