@@ -6,7 +6,6 @@ algorithm 2). Written in TensorFlow operations, to be traced into TFF's client w
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -48,8 +47,8 @@ class LocalTraining:
     def __post_init__(self):
         for name in ("learning_rate", "batch_size", "epochs", "clipping_norm"):
             value = getattr(self, name)
-            if not tf.is_symbolic_tensor(value) and not 0 < value < math.inf:
-                raise UserError(f"{name}: {value} given, must be more than 0 and finite")
+            if not tf.is_symbolic_tensor(value) and not 0 < value <= tf.float32.max:
+                raise UserError(f"{name}: {value} given, must be more than 0 and finite in float32")
         if self.batch_size > _LARGEST_BATCH:
             raise UserError(
                 f"batch_size: {self.batch_size} given, must be at most {_LARGEST_BATCH}"
