@@ -29,7 +29,7 @@ from tensorflow_federated.python.core.impl.execution_contexts.compiler_pipeline 
 )
 from tensorflow_federated.python.core.impl.executors.remote_executor import RemoteValue
 
-from fedkeyboard import structures
+from fedkeyboard import cuts, structures
 from fedkeyboard.executor import Executor
 from fedkeyboard.references import Part, Reference
 
@@ -129,7 +129,7 @@ class FederatedContext(tff.program.FederatedContext):
         self, form: _Form, arg: Any, parameter: tff.Type, clients: int
     ) -> RemoteValue:
         subrounds = _subrounds(clients)
-        sizes = {subround.stop - subround.start for subround in subrounds}
+        sizes = set(cuts.lengths(subrounds))
         executors = {size: self._executor(size) for size in sizes}
         shared = {
             executor: await _send_shared(executor, arg, parameter)
@@ -239,8 +239,7 @@ def _subrounds(clients: int) -> list[slice]:
     """Cuts a cohort into subrounds as equal as can be, since each size needs an executor."""
     least = -(-clients // _SUBROUND)
     count = next((n for n in range(least, 2 * least) if clients % n == 0), least)
-    ends = [clients * (i + 1) // count for i in range(count)]
-    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    return cuts.slices(clients, count)
 
 
 async def _in_thread(function: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -5,13 +5,12 @@ that only the data tells, so the recurrence goes over all T positions of each ro
 which is most of the work, still is over the targets that count only.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import model
+from fedkeyboard import cuts, model
 from fedkeyboard.model import State, Weights
 
 # Of a sum over all words.
@@ -100,8 +99,7 @@ def _product_over_words(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     projection, after a step at rate 1.0, would be 1e-6 away from TensorFlow's; so it is 1e-7.
     """
     entries = other.shape[0]
-    ends = [i * entries // _PARTS for i in range(_PARTS + 1)]
-    parts = [end - first for first, end in itertools.pairwise(ends) if end > first]
+    parts = cuts.lengths(cuts.slices(entries, min(_PARTS, entries)))
     by_part = zip(tf.split(one, parts, axis=1), tf.split(other, parts), strict=True)
     return tf.add_n([tf.matmul(a, b) for a, b in by_part])
 

@@ -111,13 +111,7 @@ class Tokenizer:
     @classmethod
     def load_vocabulary(cls, path: files.PathLike) -> "Tokenizer":
         """Reads the `vocabulary.txt` that `save_vocabulary` wrote, as a phone does."""
-        try:
-            text = pathlib.Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 text") from error
-        vocabulary = tuple(text.removesuffix("\n").split("\n"))
+        vocabulary = tuple(files.read_text(path).removesuffix("\n").split("\n"))
         if vocabulary[: len(SPECIAL)] != SPECIAL:
             raise UserError(
                 f"{path}: not a vocabulary: its first lines are not {', '.join(SPECIAL)}"

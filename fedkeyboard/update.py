@@ -76,6 +76,23 @@ class Update(NamedTuple):
     metadata: Metadata
 
 
+def check_algorithm(path: files.PathLike, algorithm: str) -> None:
+    """Raises UserError if phones of a run or package at `path` send no updates."""
+    if algorithm != "fedavg":
+        raise UserError(
+            f"{path}: trained with {algorithm}; phones' updates are those of "
+            'client.algorithm = "fedavg"'
+        )
+
+
+def weight(sentences: int, weighting: str) -> float:
+    """Returns how the update of a phone with so many sentences, one at least, counts.
+
+    By `client.weighting`, as `federated_learning.report` has it of a simulated phone.
+    """
+    return float(sentences) if weighting == "sentences" else 1.0
+
+
 def write(path: files.PathLike, update: Update) -> None:
     """Writes an update, whole or not at all."""
     with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -61,12 +61,7 @@ def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: 
         other weights; then nothing is written.
       RunFailure: If what comes of it is not finite.
     """
-    client = run.config.client
-    if client.algorithm != "fedavg":
-        raise UserError(
-            f"{run.path}: trained with {client.algorithm}; phones' updates are those of "
-            'client.algorithm = "fedavg"'
-        )
+    updates.check_algorithm(run.path, run.config.client.algorithm)
     if not paths:
         raise UserError("no updates to aggregate")
     runs.check_new(out)
@@ -108,10 +103,10 @@ def _read(run: Run, path: pathlib.Path, base: Base) -> updates.Update:
             f"{path}: of {of.sentences} sentences, where a phone trains on 1 to "
             f"{client.maximum_sentences} (client.maximum_sentences)"
         )
-    weight = of.sentences if client.weighting == "sentences" else 1
+    weight = updates.weight(of.sentences, client.weighting)
     if of.weight != weight:
         raise UserError(
-            f"{path}: claims the weight {of.weight:g}, but counts as {weight} "
+            f"{path}: claims the weight {of.weight:g}, but counts as {weight:g} "
             f'(client.weighting = "{client.weighting}")'
         )
     return update

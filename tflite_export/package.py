@@ -51,6 +51,8 @@ NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kin
 
 # What the name of a package ends with that is being made.
 _PART = ".part"
+# In there, the package that it takes the place of.
+_OLD = "old"
 
 # How the weights of the file that learns can be stored.
 Storage = Literal["float32", "int8"]
@@ -290,29 +292,32 @@ def _replacing_directory(target: pathlib.Path) -> Iterator[pathlib.Path]:
         beside = pathlib.Path(f"{made}{_PART}")
         # Not before it is locked.
         os.rename(made, beside)
-        new, old = beside / "new", beside / "old"
+        new = beside / "new"
         try:
             new.mkdir()
             yield new
             files.sync(new)
             if target.exists():
-                target.rename(old)
+                target.rename(beside / _OLD)
             new.rename(target)
             files.sync(target.parent)
         finally:
-            if old.exists() and not target.exists():
-                old.rename(target)
-            shutil.rmtree(beside, ignore_errors=True)
+            _put_back(beside, target)
+
+
+def _put_back(beside: pathlib.Path, target: pathlib.Path) -> None:
+    """Ends a replacement: the old package is in place again if no new one is, and the rest goes."""
+    if (beside / _OLD).exists() and not target.exists():
+        (beside / _OLD).rename(target)
+    shutil.rmtree(beside, ignore_errors=True)
 
 
 def _take_up(target: pathlib.Path) -> None:
-    """Puts in place what a killed process had put aside, and removes what it had not finished."""
+    """Ends the replacements that killed processes have begun."""
     for beside in target.parent.glob(f".{glob.escape(target.name)}.*{_PART}/"):
         try:
             with files.locked(beside):
-                if (beside / "old").exists() and not target.exists():
-                    (beside / "old").rename(target)
-                shutil.rmtree(beside, ignore_errors=True)
+                _put_back(beside, target)
         except RunFailure:
             # Of a process that is at it.
             continue

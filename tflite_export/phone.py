@@ -5,7 +5,6 @@ what a phone brings to a round (`fedkeyboard.update` has the file format of both
 """
 
 import dataclasses
-import pathlib
 from typing import Literal
 
 import numpy as np
@@ -89,25 +88,19 @@ def learn_from_file(
     )
     if learning_rate is not None:
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
-    try:
-        sentences = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text") from error
+    sentences = files.read_text(path).splitlines()
     rows = package.tokenizer.rows(sentences, package.learner.length)
     if not len(rows):
         raise UserError(f"{path}: has no words to learn from")
     # A simulated phone draws them anew each round.
     rows = rows[:at_most]
-    weights = {None: 0.0, "sentences": float(len(rows)), "uniform": 1.0}
     return learn(
         package.learner,
         rows,
         settings,
         purpose="personal" if personal else "update",
         vocabulary_sha256=package.vocabulary_sha256,
-        weight=weights[weighting],
+        weight=0.0 if weighting is None else update.weight(len(rows), weighting),
     )
 
 
@@ -118,11 +111,7 @@ def _round(package: Package) -> tuple[LocalTraining, str, int]:
       UserError: If they do not send updates, or the manifest does not say how.
     """
     client = package.client()
-    if client.algorithm != "fedavg":
-        raise UserError(
-            f"{package.path}: trained with {client.algorithm}; phones' updates are those of "
-            'client.algorithm = "fedavg"'
-        )
+    update.check_algorithm(package.path, client.algorithm)
     training = LocalTraining(
         client.learning_rate,
         batch_size=client.batch_size,

@@ -54,14 +54,27 @@ TRAINING_SIGNATURES = (
 _COLUMNS = 128
 
 
+class _Constants:
+    """A model's weights that stay as they are, to take a step with as with `Variables`."""
+
+    def __init__(self, weights: model.Weights):
+        self._weights = model.Weights(*map(tf.constant, weights))
+
+    def read_word(self, word: tf.Tensor, state: model.State) -> model.State:
+        return model.read(self._weights, word, state)
+
+    def logits(self, output: tf.Tensor) -> tf.Tensor:
+        return model.logits(self._weights, output)
+
+
 class InferenceModule(tf.Module):
     """A trained model for suggestions; `step` and `predict` are its signatures."""
 
     def __init__(self, weights: model.Weights, sizes: model.Sizes):
         """Takes weights as NumPy arrays of `model.weight_shapes(sizes)`."""
         super().__init__()
-        # Constants: variables would make the same file, after an initialisation and a freezing.
-        self._initial = model.Weights(*map(tf.constant, weights))
+        self._held = self._hold(weights)
+        self._start = model.initial_state(weights, 1)
         before = {
             "word": tf.TensorSpec([1], tf.int32),
             "output": tf.TensorSpec([1, sizes.embedding], tf.float32),
@@ -71,19 +84,17 @@ class InferenceModule(tf.Module):
         self.score = _signature(self._score, **before)
         self.predict = _signature(self._predict, words=tf.TensorSpec([1, sizes.length], tf.int32))
 
-    def _read(self, word: tf.Tensor, state: model.State) -> model.State:
-        return model.read(self._initial, word, state)
-
-    def _logits(self, output: tf.Tensor) -> tf.Tensor:
-        return model.logits(self._initial, output)
+    def _hold(self, weights: model.Weights) -> "_Constants | Variables":
+        # Variables would make the same file, after an initialisation and a freezing.
+        return _Constants(weights)
 
     def _step(self, word: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> dict[str, tf.Tensor]:
-        state = self._read(word, model.State(output, cell))
-        return {**_suggest(self._logits(state.output)), **state._asdict()}
+        state = self._held.read_word(word, model.State(output, cell))
+        return {**_suggest(self._held.logits(state.output)), **state._asdict()}
 
     def _score(self, word: tf.Tensor, output: tf.Tensor, cell: tf.Tensor) -> dict[str, tf.Tensor]:
-        state = self._read(word, model.State(output, cell))
-        log_probabilities = tf.nn.log_softmax(self._logits(state.output))
+        state = self._held.read_word(word, model.State(output, cell))
+        log_probabilities = tf.nn.log_softmax(self._held.logits(state.output))
         return {"log_probabilities": log_probabilities, **state._asdict()}
 
     def _predict(self, words: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -92,16 +103,14 @@ class InferenceModule(tf.Module):
         def read(
             t: tf.Tensor, output: tf.Tensor, cell: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            state = self._read(tf.gather(words[0], [t]), model.State(output, cell))
+            state = self._held.read_word(tf.gather(words[0], [t]), model.State(output, cell))
             return t + 1, state.output, state.cell
 
         # A loop, since XNNPACK packs a copy of the kernels for each product it meets: unrolled at
         # Gboard's size, opening the file takes 17 MB more memory and 10 ms more time. The loop
         # also ends with the last real word, which leaves out the padding's share of the work.
-        _, output, _ = tf.while_loop(
-            lambda t, *_: t < real, read, (tf.constant(0), *model.initial_state(self._initial, 1))
-        )
-        return _suggest(self._logits(output))
+        _, output, _ = tf.while_loop(lambda t, *_: t < real, read, (tf.constant(0), *self._start))
+        return _suggest(self._held.logits(output))
 
 
 class TrainingModule(InferenceModule):
@@ -110,7 +119,6 @@ class TrainingModule(InferenceModule):
     def __init__(self, weights: model.Weights, sizes: model.Sizes):
         """Takes weights as NumPy arrays of `model.weight_shapes(sizes)`."""
         super().__init__(weights, sizes)
-        self._variables = Variables(weights)
         sentences = tf.TensorSpec([None, sizes.length + 1], tf.int32)
         mask = tf.TensorSpec([None, sizes.length], tf.float32)
         number = tf.TensorSpec([], tf.float32)
@@ -129,11 +137,8 @@ class TrainingModule(InferenceModule):
         )
         self.reset = _signature(self._reset, anything=number)
 
-    def _read(self, word: tf.Tensor, state: model.State) -> model.State:
-        return self._variables.read_word(word, state)
-
-    def _logits(self, output: tf.Tensor) -> tf.Tensor:
-        return self._variables.logits(output)
+    def _hold(self, weights: model.Weights) -> Variables:
+        return Variables(weights)
 
     def _train(
         self,
@@ -142,15 +147,15 @@ class TrainingModule(InferenceModule):
         learning_rate: tf.Tensor,
         clipping_norm: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        weights = self._variables.read()
+        weights = self._held.read()
         loss, gradients = padded.loss_and_gradients(weights, sentences, mask)
         clip = clipping_norm / tf.maximum(tf.linalg.global_norm(gradients), clipping_norm)
         moved = (w - learning_rate * clip * g for w, g in zip(weights, gradients, strict=True))
-        self._variables.assign(model.Weights(*moved))
+        self._held.assign(model.Weights(*moved))
         return {"loss": loss}
 
     def _evaluate(self, sentences: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        said = padded.forward(self._variables.read(), sentences, mask)
+        said = padded.forward(self._held.read(), sentences, mask)
         words = tf.cast(said.counts & tf.not_equal(said.targets, END), tf.int32)
         hits = tf.equal(_best(said.logits), said.targets[:, tf.newaxis])
         hits = words[:, tf.newaxis] * tf.cast(hits, tf.int32)
@@ -163,7 +168,7 @@ class TrainingModule(InferenceModule):
 
     def _get_weights(self, anything: tf.Tensor) -> dict[str, tf.Tensor]:
         del anything
-        return self._variables.read()._asdict()
+        return self._held.read()._asdict()
 
     def _set_weights(
         self,
@@ -174,14 +179,14 @@ class TrainingModule(InferenceModule):
         projection: tf.Tensor,
         output_bias: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        self._variables.assign(
+        self._held.assign(
             model.Weights(embedding, input_kernel, recurrent_kernel, bias, projection, output_bias)
         )
         return {"done": tf.constant(1)}
 
     def _reset(self, anything: tf.Tensor) -> dict[str, tf.Tensor]:
         del anything
-        self._variables.reset()
+        self._held.reset()
         return {"done": tf.constant(1)}
 
 

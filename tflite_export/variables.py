@@ -10,12 +10,11 @@ each copy goes to memory and comes back from there, they take longer than the st
   others for each word.
 """
 
-import itertools
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from fedkeyboard import model
+from fedkeyboard import cuts, model
 
 # Bytes of a piece, at most; of one word's row, if that is more.
 _PIECE = 1 << 19
@@ -51,9 +50,9 @@ class Variables(tf.Module):
         super().__init__()
         entries = len(weights.embedding)
         pieces = -(-entries // max(1, _PIECE // weights.embedding[0].nbytes))
-        # As equal as can be.
-        self._ends = [(i + 1) * entries // pieces for i in range(pieces)]
-        self._rows = [end - first for first, end in itertools.pairwise([0, *self._ends])]
+        # The words of each piece.
+        self._words = cuts.slices(entries, pieces)
+        self._rows = cuts.lengths(self._words)
         self._initial = self._apart(weights)
         # The pieces of the embedding, and the other weights in their order.
         self._variables = [tf.Variable(value) for value in self._initial]
@@ -109,11 +108,11 @@ class Variables(tf.Module):
     def _row(self, word: tf.Tensor, first: int, last: int) -> tf.Tensor:
         """Returns a word's embedding `[1, D]` from one of the pieces `first` to `last` - 1."""
         if last - first == 1:
-            start = self._ends[first] - self._rows[first]
-            return tf.gather(self._pieces[first].read_value(), word - start)
+            piece = self._pieces[first].read_value()
+            return tf.gather(piece, word - self._words[first].start)
         middle = (first + last) // 2
         return tf.cond(
-            word[0] < self._ends[middle - 1],
+            word[0] < self._words[middle].start,
             lambda: self._row(word, first, middle),
             lambda: self._row(word, middle, last),
         )

@@ -37,14 +37,9 @@ abstract class LearnWorker(context: Context, parameters: WorkerParameters) : Wor
                     val trained = trainer.train(portion) { isStopped }
                     // The next night has this portion again.
                     if (!trained.finished) return Result.success()
-                    val kept = locked(applicationContext) {
-                        (generation(applicationContext) == begun).also { wanted ->
-                            if (wanted && trained.losses.isNotEmpty()) {
-                                trainer.savePersonal(storage(applicationContext))
-                            }
-                        }
+                    if (trained.losses.isNotEmpty() && !savePersonal(applicationContext, trainer, begun)) {
+                        return Result.success()
                     }
-                    if (!kept) return Result.success()
                 } catch (_: DivergedException) {
                     // Or it would diverge each night.
                     trainer.loadPersonal(storage(applicationContext))

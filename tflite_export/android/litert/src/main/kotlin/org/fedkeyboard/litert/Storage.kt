@@ -55,8 +55,15 @@ fun forgetPersonal(context: Context) = locked(context) {
 internal fun generation(context: Context): String =
     forgotten(context).let { if (it.isFile) it.readText() else "" }
 
+/** Keeps what [trainer] learned, and returns true; unless there was a [forgetPersonal] since [begun]. */
+internal fun savePersonal(context: Context, trainer: LocalTrainer, begun: String): Boolean = locked(context) {
+    val wanted = generation(context) == begun
+    if (wanted) trainer.savePersonal(storage(context))
+    wanted
+}
+
 /** Runs [block] while no other thread or process is in one. */
-internal fun <T> locked(context: Context, block: () -> T): T = synchronized(FILES) {
+private fun <T> locked(context: Context, block: () -> T): T = synchronized(FILES) {
     storage(context).mkdirs()
     RandomAccessFile(File(storage(context), "lock"), "rw").channel.use { channel ->
         channel.lock().use { block() }
