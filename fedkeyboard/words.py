@@ -57,3 +57,15 @@ def words(text: str) -> list[str]:
     text = unicodedata.normalize("NFKC", text.lower().translate(_FOLD))
     stripped = (run.strip("'") for run in text.translate(_KEEP).split())
     return [word for word in stripped if any(map(str.isalnum, word))]
+
+
+# Where a sentence ends within a message: Unicode's Sentence_Terminal of living scripts, and lines.
+_ENDS = str.maketrans(
+    dict.fromkeys(".!?\u2026\u3002\uff01\uff0e\uff1f\u061f\u06d4\u0964\r\u2028\u2029\x85", "\n")
+)
+
+
+def sentences(text: str) -> list[list[str]]:
+    """Returns the words of `text` by sentence; joined, they are `words(text)`."""
+    found = map(words, text.translate(_ENDS).split("\n"))
+    return [sentence for sentence in found if sentence]
