@@ -29,7 +29,7 @@ from simulation import centralized, runs
 from simulation.task import Task
 
 CENTRAL = [
-    CentralTraining(2e-3, epochs=epochs, dropout=dropout, weight_decay=decay, bfloat16=True)
+    CentralTraining(2e-3, epochs=epochs, dropout=dropout, weight_decay=decay)
     for epochs, dropout, decay in ((8, 0.2, 0.0), (16, 0.3, 0.0), (16, 0.3, 0.1), (24, 0.4, 0.0))
 ]
 LOCAL = [

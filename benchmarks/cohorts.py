@@ -64,7 +64,7 @@ def draw(*, quick: bool) -> list[Cohort]:
         sizes = model.Sizes(len(tokenizer))
         reader = Reader(population, tokenizer, sizes.length, seed=0)
         phones = population.phones("train")
-        counts = {phone: len(reader.rows(phone)) for phone in phones}
+        counts = dict(zip(phones, population.sentence_counts(phones), strict=True))
         largest = sorted(phones, key=counts.get)[-6:]
         enough = [phone for phone in _drawn(phones, 1, len(phones)) if counts[phone] >= BATCH_SIZE]
         typical = [reader.training_rows(p, 1, 512) for p in _drawn(phones, 2, 20)]

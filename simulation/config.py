@@ -190,7 +190,8 @@ class Fleet(_Section):
         draws one (`random_check_in`).
       over_selection: Phones asked for each report that is wanted.
       minimum_reports: With fewer a round is abandoned; default, the report goal, and 1 where
-        chance decides how many come (`poisson`, `random_check_in`).
+        chance decides how many come (`random_check_in`). Not of `poisson`, whose rounds take
+        whoever comes.
       cycle: Of `cyclic` and `random_check_in`; default, as long as the phones last.
       selection_minutes: How long a round waits for check-ins.
       deadline_minutes: How long it then waits for reports; default, for all of them.
@@ -224,6 +225,11 @@ class Fleet(_Section):
                     )
         if self.sampling == "poisson" and self.reuse_hours:
             raise ValueError('sampling = "poisson" asks by a coin alone; reuse_hours must be 0')
+        if self.sampling == "poisson" and self.minimum_reports is not None:
+            raise ValueError(
+                'sampling = "poisson" has rounds of any size, none among them, as privacy '
+                "accounting by its coin assumes; leave minimum_reports out"
+            )
         if self.cycle is not None and self.sampling not in ("cyclic", "random_check_in"):
             raise ValueError('cycle is of sampling = "cyclic" and "random_check_in" only')
         return self

@@ -8,7 +8,7 @@ from rich.console import Console
 from data.cleaning import Cleaning
 from data.population import SPLITS, Population
 from data.prepare import ensure_chitchat
-from fedkeyboard import subwords
+from fedkeyboard import precision, subwords
 from fedkeyboard.errors import RunFailure, UserError
 from simulation import assessment, fleet, progress, report, runs, training
 from simulation import config as configs
@@ -175,6 +175,10 @@ def open_population(
 def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: Console) -> None:
     """Trains, evaluates on unseen users, and writes metrics and report."""
     progress.say(console, f"run         {run.path}")
+    if run.config.client.bfloat16:
+        slower = precision.notice(precision.bfloat16_by_float32(run.sizes))
+        if slower:
+            progress.say(console, slower)
     # What a finished run says of itself no longer holds once it trains on.
     for name in ("metrics.json", "report.html"):
         (run.path / name).unlink(missing_ok=True)

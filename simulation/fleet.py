@@ -29,6 +29,8 @@ Android's limit. So rounds fill faster by night and slower by day, as theirs do 
 - `poisson`: each phone with the probability `report_goal * over_selection / phones`, independently,
   as privacy accounting by subsampling assumes (Abadi et al. 2016, arXiv 1607.00133); the cohort's
   size varies, and no report counts as one too many. Those that are not available miss their round.
+  Nobody is waited for: a round without a report happens, and changes nothing. To draw it again
+  would take part of the coins' independence away.
 - `cyclic`: phones are in `cycle` groups of random members, which take turns (Choquette-Choo et al.
   2023, arXiv 2306.08153): two rounds of a phone are at least a cycle apart, as DP-FTRL wants. A
   group whose members are asleep is waited for.
@@ -87,7 +89,7 @@ class FleetRound(NamedTuple):
       phones_seen: Phones that have reported in this round or before.
       gini: Of the rounds in which each phone has reported: 0 if all equally often, 1 if one alone.
       availability_bias: How available the phones are whose text was trained on so far, weighted by
-        their sentences, by how available all are; 1 without bias.
+        their sentences, by how available all are; 1 without bias, and before anybody has trained.
     """
 
     reported: np.ndarray
@@ -175,8 +177,10 @@ class Fleet:
         self._goal = report_goal
         self._wanted = int(np.ceil(report_goal * settings.over_selection - 1e-9))
         self._least = settings.minimum_reports or report_goal
-        if settings.sampling in ("poisson", "random_check_in"):  # How many come is by chance.
+        if settings.sampling == "random_check_in":  # How many come is by chance.
             self._least = settings.minimum_reports or 1
+        if settings.sampling == "poisson":
+            self._least = 0
         self._phones = phones
         self._sentences = sentences
         self._bytes_down = bytes_down
@@ -251,7 +255,9 @@ class Fleet:
                     bytes_up=up * self._bytes_up,
                     phones_seen=int(self._phones - self._participation[0]),
                     gini=gini(self._participation),
-                    availability_bias=self._trained_rate / self._trained / self._rate,
+                    availability_bias=self._trained_rate / self._trained / self._rate
+                    if self._trained
+                    else 1.0,
                 )
 
     # --- selection -------------------------------------------------------------------------------
@@ -403,6 +409,8 @@ class Fleet:
 
     def _count(self, phones: np.ndarray, sentences: np.ndarray) -> None:
         """Notes whose reports counted."""
+        if not len(phones):
+            return
         before = self._reports[phones].astype(np.int64)
         self._reports[phones] += 1
         short = before.max() + 2 - len(self._participation)
@@ -507,12 +515,12 @@ class Fleet:
         else:
             interval = self._interval(awake * self._hourly.mean() / self._most_awake)
             come = awake * min(1.0, 60 * settings.selection_minutes / interval)
-        if special.pdtrc(self._least - 1, come) < _HOPELESS:
+        least = max(1, self._least)
+        if special.pdtrc(least - 1, come) < _HOPELESS:
             raise UserError(
                 f"of the population's {self._phones:,} training phones about {come:,.0f} check in "
                 f"within fleet.selection_minutes = {settings.selection_minutes:g} at the best "
-                f"hour, and a round needs {self._least:,}; raise it, or lower "
-                "fleet.minimum_reports"
+                f"hour, and a round needs {least:,}; raise it, or lower fleet.minimum_reports"
             )
 
     def _check_reports(self, sample: np.ndarray) -> None:

@@ -28,7 +28,8 @@ def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
         nonlocal recall
         if report.validation_top1_recall is not None:
             recall = f"  recall {report.validation_top1_recall:.1%}"
-        return f"loss {report.loss:.3f}{recall}"
+        loss = f"loss {report.loss:.3f}" if report.targets else "nobody reported"
+        return f"{loss}{recall}"
 
     # The time left is judged from the second round on: the first one starts TFF and traces, and a
     # resumed run begins far from zero.

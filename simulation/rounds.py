@@ -19,7 +19,8 @@ class Round(NamedTuple):
       targets: That they trained on.
       steps: Batches that they trained on.
       rejected: Updates that were not finite.
-      loss: Mean cross-entropy of the targets as the phones trained on them, in nats.
+      loss: Mean cross-entropy of the targets as the phones trained on them, in nats; NaN without
+        targets.
       validation_top1_recall: On a fixed sample of validation users, after the round.
       validation_top3_recall: The same.
       validation_perplexity: The same.
@@ -40,7 +41,7 @@ class Round(NamedTuple):
     @property
     def diverged(self) -> bool:
         """Whether no phone's update is finite, so that nothing is learned from then on."""
-        return self.rejected == self.reported
+        return 0 < self.reported == self.rejected
 
 
 COLUMNS = (*Round._fields, *FleetRound.columns())

@@ -94,9 +94,12 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         # The next cohort is read and tokenised while this one trains.
         if number < settings.count:
             upcoming = loop.run_in_executor(None, _next_cohort, run, reader, fleet, number + 1)
-        output = process.next(state, data)
-        state = output.state
-        sums = (await tff.program.materialize_value(output.metrics))["client_work"]
+        if data:
+            output = process.next(state, data)
+            state = output.state
+            sums = (await tff.program.materialize_value(output.metrics))["client_work"]
+        else:  # Nobody came. The server takes no step, not even of its momentum.
+            sums = dict.fromkeys(("sentences", "targets", "steps", "rejected", "loss_sum"), 0)
         last = number == settings.count
         validated: dict[str, Any] = {}
         if last or number % settings.validate_every == 0:

@@ -79,8 +79,9 @@ def test_the_ideal_cohort_may_be_everybody():
 @pytest.mark.parametrize("habits", [None, HABITS], ids=["ideal", "real"])
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_the_same_seed_gives_the_same_fleet_bit_for_bit(sampling, habits):
+    few = None if sampling == "poisson" else 2
     once, again, other = (
-        run(make(sampling=sampling, habits=habits, minimum_reports=2, seed=seed), 30)
+        run(make(sampling=sampling, habits=habits, minimum_reports=few, seed=seed), 30)
         for seed in (1, 1, 2)
     )
     assert same(once, again)
@@ -108,7 +109,7 @@ def test_whatever_the_settings_the_account_is_right(
         over_selection=over_selection,
         dropout=dropout,
         deadline_minutes=deadline,
-        minimum_reports=least,
+        minimum_reports=None if sampling == "poisson" else least,
         reuse_hours=0 if sampling == "poisson" else reuse,
         habits=HABITS,
         seed=seed,
@@ -119,7 +120,8 @@ def test_whatever_the_settings_the_account_is_right(
         assert each.virtual_start == pytest.approx(now, rel=1e-12)
         now += each.virtual_seconds
         assert each.virtual_seconds > 0
-        assert least <= len(each.reported) == len(set(each.reported.tolist()))
+        assert len(each.reported) == len(set(each.reported.tolist()))
+        assert len(each.reported) >= least or sampling == "poisson"
         if sampling != "poisson":
             assert len(each.reported) <= 20
             assert each.selected <= asked * (1 + each.abandoned)
@@ -269,6 +271,18 @@ def test_poisson_is_a_coin_for_each_phone():
     # Independently: two phones are together in a round as often as chance has it.
     together = np.mean([{3, 4} <= set(r.reported.tolist()) for r in rounds])
     assert together == pytest.approx(0.05**2, abs=5 * (0.0025 / 3000) ** 0.5)
+
+
+def test_a_poisson_round_may_be_empty_and_is_not_drawn_again():
+    """With 100 phones and a coin of 0.01, (1 - 0.01)^100 = 0.366 of the rounds have nobody."""
+    rounds = run(make(1, 100, sampling="poisson", dropout=0.0), 4000)
+    sizes = np.array([len(r.reported) for r in rounds])
+    assert np.mean(sizes == 0) == pytest.approx(0.99**100, abs=5 * (0.25 / 4000) ** 0.5)
+    # So a phone takes part as often as its coin says.
+    assert sizes.mean() / 100 == pytest.approx(0.01, abs=5 * (0.0099 / 100 / 4000) ** 0.5)
+    assert all(r.abandoned == 0 for r in rounds)
+    empty = next(r for r in rounds if not len(r.reported))
+    assert (empty.selected, empty.bytes_down, empty.bytes_up) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("habits", [None, HABITS], ids=["ideal", "real"])

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
+from data.population import Population
 from fedkeyboard import model
 from fedkeyboard.federated_learning import phone_data
-from simulation import config, training
+from simulation import config, fleet, rounds, runs, training
+from simulation.cohorts import Reader
 
 SETTINGS = """
 population.corpus = "chitchat"
@@ -79,3 +81,41 @@ def test_a_perplexity_beyond_float32_is_released(tmp_path):
         asyncio.run(manager.release({"perplexity": 1e300}, 1))
     asyncio.run(manager.release(training.scalars(values), 1))
     assert training.scalars(values) == {"perplexity": np.inf, "loss": 700.0, "rejected": 3}
+
+
+def test_a_poisson_round_without_phones_counts_and_changes_nothing(
+    tmp_path, tiny_population, tiny_tokenizer
+):
+    (tmp_path / "tiny.toml").write_text(
+        """
+        population.corpus = "chitchat"
+        tokenizer.vocabulary_size = 300
+        model = { embedding = 6, units = 9, length = 8 }
+        client = { learning_rate = 0.5, maximum_sentences = 5 }
+        server = { optimizer = "adam", learning_rate = 0.1, warmup_rounds = 2 }
+        rounds = { count = 7, cohort = 1, checkpoint_every = 1 }
+        fleet.sampling = "poisson"
+        """
+    )
+    settings = config.load(tmp_path / "tiny.toml")
+    weights, reported = {}, {}
+    with Population.open(tiny_population) as population:
+        run = runs.begin(tmp_path / "run", settings, population, tiny_tokenizer)
+
+        def after(report):
+            weights[report.round], number = run.weights()
+            assert number == report.round
+            reported[report.round] = report.reported
+
+        reader = Reader(population, tiny_tokenizer, run.sizes.length, settings.seed)
+        training.train(run, reader, fleet.of(settings, population), after)
+    assert len(weights) == len(rounds.read(run.rounds_csv)) == 7
+    # Adam's momentum would move the weights if the server took a step.
+    assert {0} < set(reported.values())
+    for number in range(2, 8):
+        moved = any(
+            np.any(new != old)
+            for new, old in zip(weights[number], weights[number - 1], strict=True)
+        )
+        assert moved == (reported[number] > 0)
+    assert [number for number in range(2, 8) if reported[number] == 0 < reported[number - 1]]
