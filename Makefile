@@ -39,7 +39,7 @@ KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
 CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
 CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare benchmark demo test test-web test-android jdk lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-web test-android jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -66,6 +66,10 @@ personalize: .venv/.synced
 
 compare: .venv/.synced
 	$(BIN)/fedkeyboard compare $(or $(RUN),runs/latest) --split $(SPLIT)
+
+# Kills, bad input, flipped bits, full disks (as root): one to two hours.
+torture: .venv/.synced
+	$(BIN)/python -m benchmarks.reliability $(if $(QUICK),--quick)
 
 benchmark: .venv/.synced
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)

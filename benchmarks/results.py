@@ -15,7 +15,7 @@ DIRECTORY = pathlib.Path(__file__).parent / "results"
 def write(name: str, **values: Any) -> pathlib.Path:
     """Writes figures, and returns the file."""
     path = DIRECTORY / f"{name}.json"
-    result = {"machine": _machine(), "versions": _versions(), **values}
+    result = {"machine": machine(), "versions": versions(), **values}
     files.write_text(path, json.dumps(result, indent=2) + "\n")
     return path
 
@@ -26,7 +26,8 @@ def read(name: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Returns what figures depend on of this machine."""
     processor = pathlib.Path("/proc/cpuinfo").read_text()
     flags = re.search(r"^flags\s*: (.*)$", processor, re.MULTILINE)[1].split()
     return {
@@ -37,6 +38,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns the versions that figures depend on."""
     names = ("fedkeyboard", "tensorflow-federated", "tensorflow-cpu", "numpy")
     return {name: importlib.metadata.version(name) for name in names}

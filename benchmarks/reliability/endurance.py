@@ -1,0 +1,72 @@
+"""A thousand rounds: memory, open files and threads, of the training and of TFF's worker."""
+
+import csv
+import pathlib
+import subprocess
+import tempfile
+import time
+from typing import Any
+
+import psutil
+
+from benchmarks.memory_use import proportional_mb
+from benchmarks.reliability import commands
+from benchmarks.reliability.ground import Ground
+
+_FROM = 0.1  # Of the rounds; before, buffers and caches fill.
+_GROWTH = 1.1  # More memory than this is a leak.
+
+
+def measure(made: Ground, rounds: int) -> dict[str, Any]:
+    """Returns what a training has after a tenth of its rounds and at their end, and the fault."""
+    with made.copy("tiny.toml", "tiny.sqlite") as place:
+        arguments = (
+            *("simulate", "--config", "tiny.toml", "--population", "tiny.sqlite", "--out", "run"),
+            *("--set", f"rounds.count={rounds}", "--set", "rounds.checkpoint_every=25"),
+        )
+        with tempfile.TemporaryFile() as said:
+            child = psutil.Popen(
+                [str(commands.FEDKEYBOARD), *arguments],
+                cwd=place,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
+            samples = []
+            while child.poll() is None:
+                done = _rounds(place / "run/rounds.csv")
+                if done >= _FROM * rounds and done < rounds:
+                    samples.append(_sample(child, done))
+                time.sleep(0.2)
+        code = child.wait()
+    quarter = max(1, len(samples) // 4)
+    begin, end = samples[:quarter], samples[-quarter:]
+    figures = {
+        name: [min(s[name] for s in begin), min(s[name] for s in end)]
+        for name in ("megabytes", "files", "threads")
+    }
+    fault = None
+    if code != 0:
+        fault = f"exit code {code}"
+    elif figures["megabytes"][1] > _GROWTH * figures["megabytes"][0]:
+        fault = "memory grows"
+    elif any(figures[name][1] > figures[name][0] + 2 for name in ("files", "threads")):
+        fault = "open files or threads grow"
+    return {"rounds": rounds, **figures, "fault": fault}
+
+
+def _sample(child: psutil.Process, done: int) -> dict[str, float]:
+    members = [child, *child.children(recursive=True)]
+    return {
+        "round": done,
+        "megabytes": proportional_mb(child.pid),
+        "files": sum(member.num_fds() for member in members),
+        "threads": sum(member.num_threads() for member in members),
+    }
+
+
+def _rounds(path: pathlib.Path) -> int:
+    if not path.exists():
+        return 0
+    with open(path, newline="") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
