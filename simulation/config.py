@@ -1,10 +1,11 @@
 """An experiment's settings: a TOML file, checked as it is loaded.
 
 A key that does not exist, a value of the wrong type or out of range is an error that names the key
-and what is allowed; a setting that is not given has the default that stands here.
+and what is allowed; a setting that is not given has the default that stands here. The ranges are of
+what can work: beyond them float32 has no such number, or no machine such memory.
 """
 
-import pathlib
+import difflib
 import re
 import tomllib
 import typing
@@ -17,12 +18,19 @@ import tomli_w
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
 
-Count = Annotated[int, pydantic.Field(ge=1)]
-Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-Minutes = Annotated[float, pydantic.Field(gt=0, le=1e5)]
+Count = Annotated[int, pydantic.Field(ge=1, le=10_000_000)]
+Rate = Annotated[float, pydantic.Field(ge=1e-12, le=1e6, allow_inf_nan=False)]
+# Of what is divided by one less it: closer to 1, float32 would round it to 1.
+Fraction = Annotated[float, pydantic.Field(ge=0, le=0.9999)]
+Minutes = Annotated[float, pydantic.Field(ge=1e-3, le=1e5)]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
 _Schema = TypeVar("_Schema", bound=pydantic.BaseModel)
+
+_MOST_BYTES = files.MEGABYTE  # Of a TOML file.
+_MOST_WEIGHTS = 200_000_000  # 0.8 GB in float32; a phone's training takes it several times.
+_MOST_LOGITS = 500_000_000  # Of a batch, 2 GB.
+_CHARACTERS = 60  # Of a value that an error quotes.
 
 
 class _Section(pydantic.BaseModel):
@@ -55,16 +63,16 @@ class Tokenizer(_Section):
     """
 
     kind: Literal["word", "bpe", "unigram"] = "word"
-    vocabulary_size: Annotated[int, pydantic.Field(ge=8)] = 10_000
+    vocabulary_size: Annotated[int, pydantic.Field(ge=8, le=1_000_000)] = 10_000
     minimum_users: Count = 2
 
 
 class Model(_Section):
     """The sizes of `fedkeyboard.model.Sizes`; Gboard's."""
 
-    embedding: Count = 96
-    units: Count = 670
-    length: Annotated[int, pydantic.Field(ge=2)] = 20
+    embedding: Annotated[int, pydantic.Field(ge=1, le=10_000)] = 96
+    units: Annotated[int, pydantic.Field(ge=1, le=100_000)] = 670
+    length: Annotated[int, pydantic.Field(ge=2, le=1000)] = 20
 
 
 class _Scheduled(_Section):
@@ -95,10 +103,10 @@ class Client(_Scheduled):
     learning_rate: Rate = 0.5
     proximal_strength: Rate = 0.01
     batch_size: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 16
-    epochs: Count = 1
-    clipping_norm: Rate = 5.0
+    epochs: Annotated[int, pydantic.Field(ge=1, le=10_000)] = 1
+    clipping_norm: Annotated[float, pydantic.Field(ge=1e-12, le=1e12, allow_inf_nan=False)] = 5.0
     maximum_sentences: Count = 128
-    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+    dropout: Fraction = 0.0
     weighting: Literal["sentences", "uniform"] = "sentences"
     bfloat16: bool = False
 
@@ -121,9 +129,10 @@ class Server(_Scheduled):
 
     optimizer: Literal["sgd", "momentum", "adagrad", "adam", "adamw", "yogi"] = "adam"
     learning_rate: Rate = 0.01
-    momentum: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.9
-    epsilon: Rate = 1e-5
-    weight_decay: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    momentum: Fraction = 0.9
+    # Its square is used, by Adagrad and Yogi.
+    epsilon: Annotated[float, pydantic.Field(ge=1e-15, le=1)] = 1e-5
+    weight_decay: Annotated[float, pydantic.Field(ge=0, le=10)] = 0.0
 
     @pydantic.model_validator(mode="after")
     def _decays(self) -> "Server":
@@ -136,7 +145,7 @@ class Rounds(_Section):
     """How long to train, how many phones a round, and how often to save and to look."""
 
     count: Count
-    cohort: Count
+    cohort: Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
     checkpoint_every: Count = 25
     validate_every: Count = 25
     validation_users: Count = 20
@@ -211,7 +220,7 @@ class Fleet(_Section):
     pace_minutes: Minutes = 2.0
     reuse_hours: Annotated[float, pydantic.Field(ge=0, le=1e5)] = 0.0
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
-    minimum_memory_gb: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    minimum_memory_gb: Annotated[float, pydantic.Field(ge=0, le=1e4)] = 0.0
     habits: Habits | None = None
 
     @pydantic.model_validator(mode="after")
@@ -238,8 +247,8 @@ class Fleet(_Section):
 class Runtime(_Section):
     """How the machine is used; changes no result but its rounding."""
 
-    concurrent_clients: Count | None = None
-    threads: Count | None = None
+    concurrent_clients: Annotated[int, pydantic.Field(ge=1, le=1024)] | None = None
+    threads: Annotated[int, pydantic.Field(ge=1, le=1024)] | None = None
 
 
 class Config(_Section):
@@ -267,6 +276,27 @@ class Config(_Section):
             raise ValueError(
                 "population.phones multiplies a bundled corpus; make the file itself with "
                 "`fedkeyboard prepare --phones`"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _fits_into_memory(self) -> "Config":
+        words, sizes = self.tokenizer.vocabulary_size, self.model
+        # As `fedkeyboard.model.weight_shapes` has it: embedding, output, kernels, projection.
+        weights = words * (sizes.embedding + 1) + 7 * sizes.embedding * sizes.units
+        if weights > _MOST_WEIGHTS:
+            raise ValueError(
+                f"tokenizer.vocabulary_size = {words:,}, model.embedding = {sizes.embedding:,} and "
+                f"model.units = {sizes.units:,} make about {weights:,} weights; at most "
+                f"{_MOST_WEIGHTS:,} are trained"
+            )
+        rows = min(self.client.batch_size, self.client.maximum_sentences)
+        logits = rows * sizes.length * words
+        if logits > _MOST_LOGITS:
+            raise ValueError(
+                f"client.batch_size = {rows:,} sentences of model.length = {sizes.length:,} words "
+                f"by tokenizer.vocabulary_size = {words:,} make {logits:,} numbers a batch; at "
+                f"most {_MOST_LOGITS:,} fit into memory"
             )
         return self
 
@@ -305,15 +335,12 @@ def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:
 
 def read_toml(path: files.PathLike) -> dict[str, Any]:
     """Reads a TOML file; raises UserError if it is none."""
-    path = pathlib.Path(path)
+    text = files.read_text(path, at_most=_MOST_BYTES)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a TOML file") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8; save it as UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML: {error}") from error
+        return tomllib.loads(text)
+    # A number of thousands of digits is a ValueError, thousands of brackets are the other.
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not TOML: {_short(str(error))}") from error
 
 
 def override(config: Config, overrides: Sequence[str]) -> Config:
@@ -375,27 +402,48 @@ def _explain(error: dict[str, Any], schema: type[pydantic.BaseModel]) -> str:
             section = next(
                 iter(typing.get_args(section)), section
             )  # Of a section that may be None.
-        return f"{key}: no such setting; there are {', '.join(section.model_fields)}"
+        close = difflib.get_close_matches(str(error["loc"][-1]), section.model_fields, 1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        return f"{key}: no such setting; {meant}there are {', '.join(section.model_fields)}"
     if error["type"] == "missing":
         return f"{key}: missing; it has no default"
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if isinstance(error["input"], dict):
         return f"{key}: {message}" if key else message
-    return f"{key}: {message}, not {error['input']!r}"
+    return f"{key}: {message}, not {_quoted(error['input'])}"
+
+
+def _quoted(value: Any) -> str:
+    """Returns a value as an error quotes it."""
+    try:
+        return _short(repr(value))
+    except ValueError:  # Python writes no number of thousands of digits.
+        return "so large a number"
+
+
+def _short(text: str) -> str:
+    """Returns a text on one line, and cut."""
+    text = " ".join(text.split())
+    return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 3] + "..."
 
 
 def _set(tree: dict[str, Any], text: str) -> None:
     """Puts `section.key=value` into `tree`."""
     name, equals, value = text.partition("=")
     name = name.strip()
+    caller = f"--set {_short(text)}"
     if not equals or not name or name.endswith("."):
-        raise UserError(f"--set {text}: write section.key=value, such as rounds.count=100")
+        raise UserError(f"{caller}: write section.key=value, such as rounds.count=100")
+    if len(text.splitlines()) > 1:
+        raise UserError(f"{caller}: several lines; give each setting a --set of its own")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    _put(tree, name, parsed, f"--set {text}")
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{caller}: not a value of TOML: {_short(str(error))}") from error
+    _put(tree, name, parsed, caller)
 
 
 def _put(tree: dict[str, Any], name: str, value: Any, caller: str) -> None:

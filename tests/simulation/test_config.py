@@ -1,5 +1,6 @@
 import pathlib
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +41,7 @@ def test_overrides():
         ("rounds.count=1.5", ["rounds.count", "integer", "1.5"]),
         ("rounds.count=many", ["rounds.count", "integer", "many"]),
         ("client.learning_rate=nan", ["client.learning_rate", "finite"]),
-        ("client.learning_rate=-1", ["client.learning_rate", "greater than 0"]),
+        ("client.learning_rate=-1", ["client.learning_rate", "greater than or equal to 0.000"]),
         ("server.weight_decay=0.1", ["weight_decay", '"adam"']),
         ("server.optimizer=adma", ["server.optimizer", "'adam', 'adamw' or 'yogi'"]),
         ("server.warmup_rounds=330", ["server", "warmup_rounds = 330", "decay_rounds = 330"]),
@@ -62,9 +63,31 @@ def test_overrides():
         ("fleet.dropout=1", ["fleet.dropout", "less than 1"]),
         ("seed.x=1", ["seed"]),
         ("rounds", ["rounds", "section.key=value"]),
+        ("seed=1\nrounds.count=7", ["several lines"]),
+        ("seed=1\rrounds.count=7", ["several lines"]),
+        ("seed=" + "1" * 5000, ["--set seed=111", "not a value of TOML"]),
+        ("seed=" + "1" * 4000, ["seed", "less than 9223372036854775808", "..."]),
+        ("seed=" + "[" * 20_000, ["--set seed=[[[", "not a value of TOML"]),
+        ("client.learning_rate=1e39", ["client.learning_rate", "less than or equal to 1000000"]),
+        ("client.learning_rate=1e-40", ["client.learning_rate", "greater than or equal to"]),
+        ("client.dropout=0.99999999", ["client.dropout", "less than or equal to 0.9999"]),
+        ("server.momentum=0.99999999", ["server.momentum", "less than or equal to 0.9999"]),
+        ("server.epsilon=1e39", ["server.epsilon", "less than or equal to 1"]),
+        ("server.epsilon=1e-30", ["server.epsilon", "greater than or equal to"]),
+        ("model.units=1000000000000", ["model.units", "less than or equal to 100000"]),
+        ("model.units=100000", None),
+        ("model.length=1000000000", ["model.length", "less than or equal to 1000"]),
+        ("client.batch_size=100000", None),
+        ("client.maximum_sentences=100000", None),
+        ("runtime.threads=" + "1" + "0" * 30, ["runtime.threads", "less than or equal to 1024"]),
+        ("runtime.concurrent_clients=1000000000", ["runtime.concurrent_clients", "1024"]),
+        ("client.learing_rate=1", ["did you mean learning_rate?"]),
     ],
 )
 def test_a_bad_setting_is_one_line_that_names_it(override, parts):
+    if parts is None:  # Allowed: only together they are too much.
+        config.load(CHITCHAT, [override])
+        return
     with pytest.raises(UserError) as caught:
         config.load(CHITCHAT, [override])
     message = str(caught.value)
@@ -91,6 +114,51 @@ def test_what_an_algorithm_has_no_use_for_is_refused(algorithm, useless):
     )
 
 
+def test_a_model_that_fits_into_no_memory_is_refused():
+    with pytest.raises(UserError, match=r"model\.units = 100,000 make about .* weights"):
+        config.load(CHITCHAT, ["model.units=100000", "model.embedding=1000"])
+
+
+def test_a_batch_that_fits_into_no_memory_is_refused():
+    with pytest.raises(UserError, match=r"client\.batch_size.*fit into memory"):
+        config.load(CHITCHAT, ["client.batch_size=100000", "client.maximum_sentences=100000"])
+
+
+def _numbers(section, prefix=""):
+    for name, value in section.items():
+        if isinstance(value, dict) and name != "time_zones":
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value
+
+
+NUMBERS = dict(_numbers(config.load(CONFIGS[0].with_name("gboard.toml")).model_dump()))
+
+
+@given(
+    st.sampled_from(sorted(NUMBERS)),
+    st.one_of(
+        st.integers(-(10**40), 10**40),
+        st.floats(),
+        st.sampled_from([0, 1, -1, 1e38, 1e39, 1e-38, 1e-46, 1e300, 2**31, 2**63, 1 - 1e-9]),
+    ),
+)
+def test_a_number_that_is_taken_is_one_that_float32_has(key, value):
+    try:
+        changed = config.load(
+            CONFIGS[0].with_name("gboard.toml"), [f"{key}={value!r}".replace("e+", "e")]
+        )
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1 and len(str(error)) < 400
+        assert key.rpartition(".")[2] in str(error)
+        return
+    taken = dict(_numbers(changed.model_dump()))[key]
+    rounded = np.float32(taken)
+    assert np.isfinite(rounded) and (rounded != 0) == (taken != 0)
+    if key in ("client.dropout", "server.momentum"):  # One less it is divided by.
+        assert rounded < 1
+
+
 @given(st.text(max_size=40))
 def test_any_override_is_taken_or_refused_in_a_line(text):
     try:
@@ -105,6 +173,9 @@ def test_any_override_is_taken_or_refused_in_a_line(text):
         (None, "No such file"),
         (b"\xff\xfe", "UTF-8"),
         (b"[rounds\ncount=1", "not TOML"),
+        (b"seed = " + b"1" * 5000, "not TOML"),
+        (b"seed = " + b"[" * 20_000, "not TOML"),
+        (b"#" * (2 << 20), "at most 1,048,576"),
         (b"", "population: missing"),
         (b"population.corpus = 'chitchat'\nrounds.count = 5", "rounds.cohort: missing"),
     ],
