@@ -58,7 +58,6 @@ MovedPopulation = Annotated[
 ]
 Split = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose text.")]
 ANSWERS = ("i am going to", "how are", "what do you")
-LATEST = pathlib.Path("runs/latest")
 MEASURED_SENTENCES = 25
 
 
@@ -256,7 +255,7 @@ def simulate(
 
     if resume:
         run = experiment.resume(
-            out or LATEST, settings, set_ or [], population_file=population, console=_ERR
+            out or runs.LATEST, settings, set_ or [], population_file=population, console=_ERR
         )
     else:
         run = experiment.begin(

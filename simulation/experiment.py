@@ -1,8 +1,12 @@
 """An experiment from its settings to its figures: population, vocabulary, training, evaluation."""
 
+import contextlib
+import errno
 import pathlib
-from collections.abc import Collection, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Sequence
 
+import tensorflow as tf
 from rich.console import Console
 
 from data.cleaning import Cleaning
@@ -10,7 +14,7 @@ from data.population import SPLITS, Population
 from data.prepare import ensure_chitchat
 from fedkeyboard import precision, subwords
 from fedkeyboard.errors import RunFailure, UserError
-from simulation import assessment, fleet, progress, report, runs, training
+from simulation import assessment, fleet, progress, report, rounds, runs, training
 from simulation import config as configs
 
 POPULATIONS = pathlib.Path("populations")
@@ -59,9 +63,32 @@ def begin(
         )
         with runs.claimed(out):
             runs.check_new(out)
-            run = runs.begin(out, config, population, tokenizer)
-            _train(run, population, of_run, console)
+            latest = runs.latest()
+            with _nothing_left(out, latest):
+                run = runs.begin(out, config, population, tokenizer)
+                if runs.latest() != latest:
+                    progress.say(console, f"{runs.LATEST} now points to {run.path.name}")
+                _train(run, population, of_run, console)
     return run
+
+
+@contextlib.contextmanager
+def _nothing_left(out: pathlib.Path, latest: str | None) -> Iterator[None]:
+    """Removes the run, if it fails before its first round is done: there is nothing to go on with.
+
+    One that is stopped stays, as one that is killed does.
+    """
+    try:
+        yield
+    except Exception as error:
+        stopped = isinstance(error.__cause__, KeyboardInterrupt)
+        if not stopped and not rounds.any_done(out / "rounds.csv"):
+            # With config.toml it would be a run, so that goes first.
+            for name in ("config.toml", ""):
+                with contextlib.suppress(OSError):
+                    (shutil.rmtree if not name else pathlib.Path.unlink)(out / name)
+            runs.point_latest_back(out, latest)
+        raise
 
 
 def run_fleet(
@@ -183,12 +210,36 @@ def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: 
     for name in ("metrics.json", "report.html"):
         (run.path / name).unlink(missing_ok=True)
     try:
-        with progress.rounds(console, run.config.rounds.count) as on_round:
+        with (
+            _room_on_disk(run),
+            progress.rounds(console, run.config.rounds.count) as on_round,
+        ):
             training.train(run, assessment.reader(run, population), of_run, on_round)
     except KeyboardInterrupt as error:
-        raise RunFailure(
-            f"stopped; continue with: fedkeyboard simulate --resume --out {run.path}"
-        ) from error
-    metrics = assessment.evaluate(run, population, "test", console)
-    run.save_metrics(metrics)
-    report.write(run, metrics)
+        raise RunFailure(f"stopped; {_go_on(run)}") from error
+    with _room_on_disk(run):
+        metrics = assessment.evaluate(run, population, "test", console)
+        run.save_metrics(metrics)
+        report.write(run, metrics)
+
+
+def _go_on(run: runs.Run) -> str:
+    return f"continue with: fedkeyboard simulate --resume --out {run.path}"
+
+
+@contextlib.contextmanager
+def _room_on_disk(run: runs.Run) -> Iterator[None]:
+    """Says of a disk that is full what to do; the last checkpoint is whole.
+
+    TensorFlow has errors of its own for that, which have the system's words and no number.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            reason = error.strerror
+        elif "No space left" in str(error) or "quota exceeded" in str(error):
+            reason = "No space left on device"
+        else:
+            raise
+        raise RunFailure(f"{run.path}: {reason}; make room, then {_go_on(run)}") from error

@@ -67,6 +67,11 @@ def lines(path: files.PathLike) -> list[dict[str, str]]:
         return [line for line in csv.DictReader(file) if None not in line.values()]
 
 
+def any_done(path: pathlib.Path) -> bool:
+    """Whether a rounds.csv is there and has a row."""
+    return path.exists() and bool(lines(path))
+
+
 def keep(path: pathlib.Path, last: int) -> None:
     """Makes a rounds.csv what it was after round `last`: the columns, and the rows up to it.
 

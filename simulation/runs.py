@@ -35,6 +35,7 @@ from fedkeyboard.tokenizer import VOCABULARY_FILE, Tokenizer
 from simulation import config as configs
 
 RUNS = pathlib.Path("runs")
+LATEST = RUNS / "latest"
 PACKAGE = "export"
 _UPDATES = "rounds_of_updates.json"
 
@@ -279,10 +280,29 @@ def point_latest(path: pathlib.Path) -> None:
     """Makes `runs/latest` point to a run, if it is one of `runs/`."""
     if path.parent != RUNS:
         return
+    _point(path.name)
+
+
+def latest() -> str | None:
+    """Returns the name of the run that `runs/latest` points to; None if it points to none."""
+    return os.readlink(LATEST) if LATEST.is_symlink() else None
+
+
+def point_latest_back(path: pathlib.Path, before: str | None) -> None:
+    """Makes `runs/latest` point where it did before, if it points to a run that is gone."""
+    if path.parent != RUNS or latest() != path.name:
+        return
+    if before is None:
+        LATEST.unlink()
+    else:
+        _point(before)
+
+
+def _point(name: str) -> None:
     temporary = RUNS / f".latest-{os.getpid()}"
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(path.name)
-    temporary.replace(RUNS / "latest")
+    temporary.symlink_to(name)
+    temporary.replace(LATEST)
 
 
 def _read_json(path: pathlib.Path) -> Any:
