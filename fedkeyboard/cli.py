@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -28,8 +29,9 @@ from fedkeyboard.errors import UserError
 app = typer.Typer(
     help="Federated next-word prediction for phone keyboards, from text to TFLite.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    suggest_commands=False,  # Click does it, and once is enough.
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 population_commands = typer.Typer(help="Population files.", no_args_is_help=True)
@@ -57,8 +59,8 @@ MovedPopulation = Annotated[
     typer.Option("--population", help="Where the run's population file is now, if it was moved."),
 ]
 Split = Annotated[Literal["train", "validation", "test"], typer.Option(help="Whose text.")]
-ANSWERS = ("i am going to", "how are", "what do you")
 MEASURED_SENTENCES = 25
+_LONGEST_WORD = 24
 
 
 @app.callback(invoke_without_command=True)
@@ -197,7 +199,9 @@ def stats(
 
 @app.command()
 def fleet(
-    config: Annotated[pathlib.Path, typer.Option(help="The experiment: a TOML file.")],
+    config: Annotated[
+        pathlib.Path, typer.Option(help="The experiment: a TOML file, or a bundled one's name.")
+    ],
     rounds: Annotated[int, typer.Option(min=1, help="How many to simulate.")] = 3000,
     set_: Overrides = None,
     population: OtherPopulation = None,
@@ -209,13 +213,15 @@ def fleet(
 ) -> None:
     """Simulate an experiment's rounds without training: their length, losses and throughput."""
     from simulation import config as configs
+    from simulation import progress
 
+    config = configs.find(config)
     settings = configs.load(config, set_ or [])
-    from simulation import experiment, fleet_report
-
     out = out or pathlib.Path("runs", f"fleet-{config.stem}")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a directory; give another --out")
+    with progress.loading(_ERR):
+        from simulation import experiment, fleet_report
     simulated = experiment.run_fleet(settings, rounds, population_file=population, console=_ERR)
     figures = fleet_report.figures(simulated)
     fleet_report.write_rounds(out / "fleet.csv", simulated)
@@ -232,7 +238,10 @@ def fleet(
 def simulate(
     config: Annotated[
         pathlib.Path | None,
-        typer.Option(help="The experiment: a TOML file; with --resume, the run's own."),
+        typer.Option(
+            help="The experiment: a TOML file, or a bundled one's name, such as chitchat; with "
+            "--resume, the run's own."
+        ),
     ] = None,
     set_: Overrides = None,
     population: OtherPopulation = None,
@@ -246,24 +255,28 @@ def simulate(
 ) -> None:
     """Train on simulated phones, evaluate on unseen users, and export the phone package."""
     if config is None and not resume:
-        raise UserError("give --config FILE, such as simulation/configs/chitchat.toml, or --resume")
+        raise UserError("give --config, such as --config chitchat, or --resume")
     from simulation import config as configs
+    from simulation import directories, progress
 
     # Before TensorFlow is imported, which takes seconds: a slip is answered at once.
-    settings = configs.load(config, set_ or []) if config is not None else None
-    from simulation import experiment, progress, runs
+    settings = None
+    if config is not None:
+        config = configs.find(config)
+        settings = configs.load(config, set_ or [])
+    if resume:
+        out = out or directories.LATEST
+        directories.check_run(out)
+    else:
+        out = out or directories.new_directory(config.stem)
+        directories.check_new(out)
+    with progress.loading(_ERR, tell=True):
+        from simulation import assessment, experiment, runs
 
     if resume:
-        run = experiment.resume(
-            out or runs.LATEST, settings, set_ or [], population_file=population, console=_ERR
-        )
+        run = experiment.resume(out, settings, set_ or [], population_file=population, console=_ERR)
     else:
-        run = experiment.begin(
-            settings,
-            out or runs.new_directory(config.stem),
-            population_file=population,
-            console=_ERR,
-        )
+        run = experiment.begin(settings, out, population_file=population, console=_ERR)
     if run.config.tokenizer.kind != "word":
         progress.say(_ERR, "not exported: the phone package has no sub-words yet")
         package = None
@@ -273,20 +286,24 @@ def simulate(
             _export(run, package, unseen=unseen)
     if as_json:
         exported = None if package is None else str(package)
-        _print_json({"run": str(run.path), "export": exported, **run.metrics()})
+        made = {"run": str(run.path), "report": str(run.report_html), "export": exported}
+        _print_json({**made, **run.metrics()})
         return
     _print_metrics(run.metrics())
-    for text in ANSWERS:
+    for text in assessment.beginnings(run.tokenizer, lambda text: _suggest(run.path, text)):
         _print_suggestions(text, _suggest(run.path, text))
-    exported = "" if package is None else f"\nexport {package}"
-    _OUT.print(f"run {run.path}{exported}", markup=False, highlight=False, soft_wrap=True)
+    made = [f"run {run.path}", f"report {run.report_html}"]
+    made += [] if package is None else [f"export {package}"]
+    made.append(f"curves: tensorboard --logdir {run.path / 'tensorboard'}")
+    for line in made:
+        _OUT.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def sweep(
     config: Annotated[
         pathlib.Path,
-        typer.Option(help="The sweep: a TOML file, such as simulation/sweeps/chitchat.toml."),
+        typer.Option(help="The sweep: a TOML file, or a bundled one's name, such as chitchat."),
     ],
     population: OtherPopulation = None,
     out: Annotated[
@@ -296,11 +313,14 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Tune an experiment's settings on validation users: trials, a table, a page and best.toml."""
-    from simulation import ranges
+    from simulation import config as configs
+    from simulation import progress, ranges
 
+    config = configs.find(config, "sweeps")
     settings = ranges.load(config)
-    from simulation import sweep as sweeping
-    from simulation import sweep_report
+    with progress.loading(_ERR, tell=True):
+        from simulation import sweep as sweeping
+        from simulation import sweep_report
 
     out = out or pathlib.Path("runs", f"sweep-{config.stem}")
     known = sweeping.run(settings, out, population_file=population, console=_ERR)
@@ -325,7 +345,10 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure next-word recall and perplexity on all users of a split."""
-    from simulation import assessment, runs
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from simulation import assessment, runs
 
     opened = runs.open_run(run)
     log_probabilities = None
@@ -372,7 +395,10 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the phone package, measure what its precision costs, and verify it."""
-    from simulation import runs
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from simulation import runs
 
     opened = runs.open_run(run)
     package = out or opened.path / runs.PACKAGE
@@ -396,8 +422,11 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check a phone package as a stranger would, and time it."""
-    from simulation import runs
-    from tflite_export import verify as verifying
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from simulation import runs
+        from tflite_export import verify as verifying
 
     package, run = runs.package(package, run)
     weights = None if run is None else runs.open_run(run).weights()[0]
@@ -436,9 +465,12 @@ def personalize(
 
     An option that is given several times is tried with each, on validation users.
     """
-    from simulation import assessment, report, runs
-    from tflite_export import personalization
-    from tflite_export.opened import Package
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from simulation import assessment, report, runs
+        from tflite_export import personalization
+        from tflite_export.opened import Package
 
     grid = personalization.grid(
         learning_rate or [0.1], epochs or [3], batch_size or [16], layers or ["all"], clipping_norm
@@ -483,10 +515,13 @@ def update(
 
     As the simulated phones did that made the package: its manifest has their settings.
     """
-    from fedkeyboard import update as updates
-    from simulation import runs
-    from tflite_export import phone
-    from tflite_export.opened import Package
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from fedkeyboard import update as updates
+        from simulation import runs
+        from tflite_export import phone
+        from tflite_export.opened import Package
 
     found, _ = runs.package(package)
     learned = phone.learn_from_file(
@@ -517,8 +552,11 @@ def aggregate(
     as_json: AsJson = False,
 ) -> None:
     """Aggregate phones' updates, as a simulated round would, into a new run and its package."""
-    from simulation import aggregation, runs
-    from tflite_export.opened import Package
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from simulation import aggregation, runs
+        from tflite_export.opened import Package
 
     opened = runs.open_run(run)
     package = Package(runs.package(run)[0])
@@ -553,11 +591,14 @@ def baseline(
     as_json: AsJson = False,
 ) -> None:
     """Make a model to compare with, on a run's users and vocabulary, and measure it."""
-    from simulation import comparison, report, runs
-    from simulation.task import Task
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from simulation import comparison, directories, report, runs
+        from simulation.task import Task
 
     opened = runs.open_run(run)
-    with opened.open_population(moved_to) as population, runs.claimed(opened.path):
+    with opened.open_population(moved_to) as population, directories.claimed(opened.path):
         assessed = comparison.assess(name, Task(opened, population, split, _ERR))
     if as_json:
         _print_json(
@@ -594,7 +635,10 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Hold federated runs against phones left alone, an n-gram and a model with all the text."""
-    from simulation import comparison, comparison_page, report, runs
+    from simulation import progress
+
+    with progress.loading(_ERR):
+        from simulation import comparison, comparison_page, report, runs
 
     opened = [runs.open_run(path) for path in run]
     out = out or opened[0].path / "comparison.html"
@@ -710,10 +754,16 @@ def _print_table(
 ) -> None:
     table = Table(show_header=header is not None, box=None, pad_edge=False)
     for i, name in enumerate(header or rows[0]):
-        table.add_column(name, justify="left" if i in left else "right", overflow="fold")
+        words = [word for text in (name, *(row[i] for row in rows)) for word in text.split()]
+        # Paths and the like may be folded, words of a header or figures not.
+        longest = max((len(word) for word in words if len(word) <= _LONGEST_WORD), default=1)
+        justify = "left" if i in left else "right"
+        table.add_column(name, justify=justify, overflow="fold", min_width=longest)
     for row in rows:
         table.add_row(*map(Text, row))
-    _OUT.print(table)
+    # A word is broken nowhere; a table with more columns than fit is as wide as it must be.
+    least = Measurement.get(_OUT, _OUT.options.update(width=10_000), table).minimum
+    _OUT.print(table, width=max(_OUT.width, least), no_wrap=least > _OUT.width, crop=False)
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
@@ -759,21 +809,37 @@ def main() -> None:
         signal.signal(number, _stop)
     sys.unraisablehook = _thrown_away
     try:
-        app(prog_name="fedkeyboard")
+        try:
+            app(prog_name="fedkeyboard")
+        finally:
+            sys.stdout.flush()  # Here, where what fails becomes a line.
     except SystemExit as ended:
         if ended.code == 130:  # typer's own code for Ctrl-C
             _fail("stopped", 1)
         raise
+    except BrokenPipeError:  # Who read the output has enough of it.
+        _close_stdout()
+        sys.exit(1)
     except UserError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
+        try:
+            sys.stdout.flush()
+        except OSError:
+            name = "stdout: "
+            _close_stdout()
         _fail(f"{name}{error.strerror or error}", 1)
     except Exception as error:  # noqa: BLE001, a bug: still one line, and how to see more.
         if os.environ.get("FEDKEYBOARD_DEBUG"):
             traceback.print_exc()
         line = " ".join(str(error).split())[:300]
         _fail(f"internal error: {type(error).__name__}: {line} (FEDKEYBOARD_DEBUG=1 shows more)", 1)
+
+
+def _close_stdout() -> None:
+    """Throws away what stdout could not take, so that Python's exit does not try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, exit_code: int) -> None:

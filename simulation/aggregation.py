@@ -20,7 +20,7 @@ from fedkeyboard import federated_learning, federated_updates, files, model, run
 from fedkeyboard import update as updates
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE
-from simulation import runs, training
+from simulation import directories, training
 from simulation.runs import Run
 
 # Of a run, what the next one begins with.
@@ -64,9 +64,9 @@ def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: 
     updates.check_algorithm(run.path, run.config.client.algorithm)
     if not paths:
         raise UserError("no updates to aggregate")
-    runs.check_new(out)
+    directories.check_new(out)
     with (
-        runs.claimed(run.path),
+        directories.claimed(run.path),
         # Not in memory: 1,000 phones of 1.4M weights bring 5.7 GB.
         tempfile.TemporaryFile(dir=run.path) as spool,
     ):
@@ -134,8 +134,8 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
     config = run.config.model_copy(
         update={"rounds": rounds.model_copy(update={"count": max(rounds.count, number)})}
     )
-    with runs.claimed(out):
-        runs.check_new(out)
+    with directories.claimed(out):
+        directories.check_new(out)
         for name in _KEPT:
             if (run.path / name).exists():
                 with files.replacing(out / name) as temporary:
@@ -146,5 +146,5 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
         made.save_weights(after.global_model_weights.trainable, number)
         # Last, since with it a directory is a run.
         config.save(out / "config.toml")
-    runs.point_latest(out)
+    directories.point_latest(out)
     return made

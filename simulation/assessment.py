@@ -19,8 +19,11 @@ from fedkeyboard import (
 )
 from fedkeyboard.subwords import SubwordTokenizer
 from fedkeyboard.tokenizer import Text, Tokenizer
+from fedkeyboard.words import words
 from simulation import progress, runs
 from simulation.cohorts import Reader
+
+EXAMPLES = ("i am going to", "how are", "what do you")
 
 
 def reader(run: runs.Run, population: Population) -> Reader:
@@ -47,6 +50,24 @@ def suggest(run: runs.Run, text: str) -> list[tuple[str, float]]:
     tokenizer = run.tokenizer
     found = beam.suggest(run.weights()[0], tokenizer.vocabulary, tokenizer.encode(text))
     return found[: metrics.SUGGESTIONS]
+
+
+def beginnings(
+    tokenizer: Tokenizer, suggest_after: Callable[[str], list[tuple[str, float]]]
+) -> list[str]:
+    """Returns texts after which suggestions show what a model knows, in its own language.
+
+    `EXAMPLES` where all their words are in the vocabulary. Else what the model itself begins with:
+    each of its first three words and the word it says after that; never a user's text.
+    """
+    known = set(tokenizer.of_words.vocabulary)
+    if all(known.issuperset(words(text)) for text in EXAMPLES):
+        return list(EXAMPLES)
+    texts = []
+    for word, _ in suggest_after(""):
+        after = suggest_after(word)
+        texts.append(f"{word} {after[0][0]}" if after else word)
+    return texts
 
 
 def evaluate(

@@ -6,6 +6,7 @@ what can work: beyond them float32 has no such number, or no machine such memory
 """
 
 import difflib
+import pathlib
 import re
 import tomllib
 import typing
@@ -315,6 +316,27 @@ class Config(_Section):
 
 # What a resumed run may change: how long it trains and how it uses the machine.
 RESUMABLE = {("rounds", "count"), ("runtime", "concurrent_clients"), ("runtime", "threads")}
+
+
+def find(name: pathlib.Path, directory: str = "configs") -> pathlib.Path:
+    """Returns the TOML file that a name means: a path, or a bundled file without its ending.
+
+    Args:
+      name: A path, or a name such as `chitchat`.
+      directory: Of the bundled files: `configs` or `sweeps`.
+
+    Raises:
+      UserError: If there is neither.
+    """
+    bundled = pathlib.Path(__file__).parent / directory
+    if name.exists() or len(name.parts) != 1 or name.suffix:
+        return name
+    if (found := bundled / f"{name}.toml").exists():
+        return found
+    names = sorted(path.stem for path in bundled.glob("*.toml"))
+    close = difflib.get_close_matches(name.name, names, 1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    raise UserError(f"{name}: no such file; {meant}bundled are {', '.join(names)}")
 
 
 def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:

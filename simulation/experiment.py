@@ -14,7 +14,7 @@ from data.population import SPLITS, Population
 from data.prepare import ensure_chitchat
 from fedkeyboard import precision, subwords
 from fedkeyboard.errors import RunFailure, UserError
-from simulation import assessment, fleet, progress, report, rounds, runs, training
+from simulation import assessment, directories, fleet, progress, report, rounds, runs, training
 from simulation import config as configs
 
 POPULATIONS = pathlib.Path("populations")
@@ -40,7 +40,7 @@ def begin(
     """
     if population_file is not None:
         config = on_population(config, population_file)
-    runs.check_new(out)
+    directories.check_new(out)
     with open_population(config, console) as population:
         phones = {split: len(population.phones(split)) for split in population.splits}
         progress.say(
@@ -61,13 +61,13 @@ def begin(
         progress.say(
             console, f"vocabulary  {len(tokenizer):,} entries, learned on the training users"
         )
-        with runs.claimed(out):
-            runs.check_new(out)
-            latest = runs.latest()
+        with directories.claimed(out):
+            directories.check_new(out)
+            latest = directories.latest()
             with _nothing_left(out, latest):
                 run = runs.begin(out, config, population, tokenizer)
-                if runs.latest() != latest:
-                    progress.say(console, f"{runs.LATEST} now points to {run.path.name}")
+                if directories.latest() != latest:
+                    progress.say(console, f"{directories.LATEST} now points to {run.path.name}")
                 _train(run, population, of_run, console)
     return run
 
@@ -87,7 +87,7 @@ def _nothing_left(out: pathlib.Path, latest: str | None) -> Iterator[None]:
             for name in ("config.toml", ""):
                 with contextlib.suppress(OSError):
                     (shutil.rmtree if not name else pathlib.Path.unlink)(out / name)
-            runs.point_latest_back(out, latest)
+            directories.point_latest_back(out, latest)
         raise
 
 
@@ -145,7 +145,7 @@ def resume(
       RunFailure: If it has trained, and its checkpoints are gone.
     """
     run = runs.open_run(path)
-    with runs.claimed(run.path):
+    with directories.claimed(run.path):
         if config is None:
             config = configs.override(run.config, overrides)
         if population_file is not None or run.config.population.file is not None:

@@ -20,6 +20,21 @@ def say(console: Console, text: str) -> None:
 
 
 @contextlib.contextmanager
+def loading(console: Console, *, tell: bool = False) -> Iterator[None]:
+    """Shows that TensorFlow is being imported, which takes seconds; `tell`, without a terminal too.
+
+    Around the imports, and after all that can be refused without them.
+    """
+    if console.is_terminal:
+        with console.status("loading TensorFlow"):
+            yield
+        return
+    if tell:
+        say(console, "loading TensorFlow")
+    yield
+
+
+@contextlib.contextmanager
 def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
     """Shows round, loss, recall and time left; yields what to call after each round."""
     recall = ""
@@ -36,11 +51,12 @@ def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
     if console.is_terminal:
         with Progress(
             TextColumn("round {task.completed}/{task.total}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=console,
+            expand=True,
         ) as bar:
             task = bar.add_task("", total=total, text="starting TensorFlow Federated")
             started = False
@@ -96,10 +112,11 @@ def counting(
         return
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         TextColumn("{task.completed:,.0f}"),
         console=console,
         transient=True,
+        expand=True,
     ) as bar:
         task = bar.add_task(text, total=total)
 

@@ -226,7 +226,7 @@ def write(run: Run, metrics: dict[str, Any]) -> None:
         ),
         settings=html.escape(tomli_w.dumps(run.config.published())),
     )
-    files.write_text(run.path / "report.html", page)
+    files.write_text(run.report_html, page)
 
 
 def _phones(run: Run) -> str:

@@ -16,14 +16,10 @@
 `runs/latest` points to the newest run of `runs/`.
 """
 
-import contextlib
 import dataclasses
 import json
-import os
 import pathlib
-import time
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,11 +27,10 @@ import numpy as np
 from data.population import Population
 from fedkeyboard import files, model, subwords
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import VOCABULARY_FILE, Tokenizer
+from fedkeyboard.tokenizer import Tokenizer
 from simulation import config as configs
+from simulation import directories
 
-RUNS = pathlib.Path("runs")
-LATEST = RUNS / "latest"
 PACKAGE = "export"
 _UPDATES = "rounds_of_updates.json"
 
@@ -63,6 +58,11 @@ class Run:
     def rounds_csv(self) -> pathlib.Path:
         """A row a round."""
         return self.path / "rounds.csv"
+
+    @property
+    def report_html(self) -> pathlib.Path:
+        """Curves and figures for a reader, after the final evaluation."""
+        return self.path / "report.html"
 
     def population_record(self) -> dict[str, Any]:
         """Reads `population.json`: file, fingerprint, and of each split the phones and users."""
@@ -203,11 +203,6 @@ def population_of(run: files.PathLike | None, moved_to: files.PathLike | None = 
     return Population.open(moved_to)
 
 
-def new_directory(name: str) -> pathlib.Path:
-    """Returns a directory for a new run of experiment `name`, told apart by the time."""
-    return RUNS / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-
-
 def begin(
     path: files.PathLike, config: configs.Config, population: Population, tokenizer: Tokenizer
 ) -> Run:
@@ -223,7 +218,7 @@ def begin(
     }
     files.write_text(path / "population.json", json.dumps(record, indent=2) + "\n")
     config.save(path / "config.toml")
-    point_latest(path)
+    directories.point_latest(path)
     return Run(path, config, tokenizer)
 
 
@@ -233,76 +228,10 @@ def open_run(path: files.PathLike) -> Run:
     Raises:
       UserError: If it is none.
     """
+    directories.check_run(path)
     path = pathlib.Path(path)
-    if not path.is_dir():
-        raise UserError(f"{path}: no such run directory; begin one with fedkeyboard simulate")
-    if not (path / "config.toml").exists():
-        raise UserError(f"{path}: not a run directory (it has no config.toml)")
     config = configs.load(path / "config.toml")
     return Run(path.resolve(), config, subwords.load(path, config.tokenizer.kind))
-
-
-# What `begin` writes before config.toml: a directory with no more than that has no run in it yet.
-_BEGUN = {".lock", "tokenizer.model", VOCABULARY_FILE, "words.model", "population.json"}
-
-
-def check_new(path: files.PathLike) -> None:
-    """Raises UserError if a new run cannot go to `path` because something else is there."""
-    path = pathlib.Path(path)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: not a directory; give another --out")
-    if (path / "config.toml").exists():
-        raise UserError(
-            f"{path}: has a run already; give another --out, or go on with it by simulate --resume"
-        )
-    if path.is_dir() and any(
-        entry.name not in _BEGUN and not entry.name.endswith(".part") for entry in path.iterdir()
-    ):
-        raise UserError(f"{path}: not empty; give another --out")
-
-
-@contextlib.contextmanager
-def claimed(path: files.PathLike) -> Iterator[None]:
-    """Makes a run's directory if it is not there, and holds it against other processes.
-
-    Raises:
-      RunFailure: If it cannot be made, or another process holds it.
-    """
-    try:
-        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFailure(f"{path}: {error.strerror}") from error
-    with files.locked(path):
-        yield
-
-
-def point_latest(path: pathlib.Path) -> None:
-    """Makes `runs/latest` point to a run, if it is one of `runs/`."""
-    if path.parent != RUNS:
-        return
-    _point(path.name)
-
-
-def latest() -> str | None:
-    """Returns the name of the run that `runs/latest` points to; None if it points to none."""
-    return os.readlink(LATEST) if LATEST.is_symlink() else None
-
-
-def point_latest_back(path: pathlib.Path, before: str | None) -> None:
-    """Makes `runs/latest` point where it did before, if it points to a run that is gone."""
-    if path.parent != RUNS or latest() != path.name:
-        return
-    if before is None:
-        LATEST.unlink()
-    else:
-        _point(before)
-
-
-def _point(name: str) -> None:
-    temporary = RUNS / f".latest-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(name)
-    temporary.replace(LATEST)
 
 
 def _read_json(path: pathlib.Path) -> Any:

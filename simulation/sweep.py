@@ -32,6 +32,7 @@ from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
 from simulation import (
     assessment,
+    directories,
     experiment,
     fleet,
     progress,
@@ -83,7 +84,7 @@ def run(
     with experiment.open_population(sweep.experiment, console, SPLITS) as population:
         for corner in sweep.corners:
             fleet.of(corner, population)
-        with runs.claimed(out):
+        with directories.claimed(out):
             _begin(sweep, out, population)
             try:
                 return _run(sweep, out, population, console)
@@ -186,7 +187,7 @@ def _run_trial(
     config = configs.replace(sweep.experiment, asked.params, f"trial {number}")
     shown = "  ".join(f"{k} {sweep_report.setting(v)}" for k, v in asked.params.items())
     progress.say(console, f"trial {number}/{sweep.trials}  {shown}")
-    with runs.claimed(path):
+    with directories.claimed(path):
         kind = config.tokenizer.kind
         result: dict[str, Any] = {}
         try:

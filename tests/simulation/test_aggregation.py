@@ -11,7 +11,16 @@ from data.population import Population
 from fedkeyboard import model, update
 from fedkeyboard.errors import UserError
 from fedkeyboard.local_training import LocalTraining
-from simulation import aggregation, assessment, config, experiment, fleet, runs, training
+from simulation import (
+    aggregation,
+    assessment,
+    config,
+    directories,
+    experiment,
+    fleet,
+    runs,
+    training,
+)
 from tflite_export import convert, phone, signatures
 from tflite_export.learner import Learner, weights_sha256
 
@@ -33,7 +42,7 @@ def run(tiny_population, tiny_tokenizer, tmp_path_factory):
     )
     settings = experiment.on_population(settings, tiny_population)
     path = tmp_path_factory.mktemp("runs") / "one"
-    with Population.open(tiny_population) as population, runs.claimed(path):
+    with Population.open(tiny_population) as population, directories.claimed(path):
         made = runs.begin(path, settings, population, tiny_tokenizer)
         training.train(
             made,
@@ -128,7 +137,7 @@ def test_the_next_run_goes_on(run, aggregate, tiny_population):
     longer = made.config.rounds.model_copy(update={"count": 4})
     settings = made.config.model_copy(update={"rounds": longer})
     seen = []
-    with Population.open(tiny_population) as population, runs.claimed(made.path):
+    with Population.open(tiny_population) as population, directories.claimed(made.path):
         going_on = runs.begin(made.path, settings, population, made.tokenizer)
         training.train(
             going_on,

@@ -1,0 +1,188 @@
+"""The command line before any work: help, names, slips, terminals of any width, broken outputs."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from commands import FEDKEYBOARD, command, fails
+from rich.console import Console
+
+from fedkeyboard import cli, runtime
+from fedkeyboard.errors import RunFailure
+from fedkeyboard.tokenizer import SPECIAL, Tokenizer
+from simulation import assessment, directories, experiment
+from simulation import config as configs
+
+COMMANDS = [
+    *("prepare", "population stats", "fleet", "simulate", "sweep", "evaluate", "export", "verify"),
+    *("personalize", "update", "aggregate", "baseline", "compare", "suggest"),
+]
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [FEDKEYBOARD, *arguments], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_by_either_option_shows_no_type_for_what_takes_no_value(name):
+    short, long = (command(*name.split(), option) for option in ("-h", "--help"))
+    assert short.returncode == long.returncode == 0
+    assert short.stdout == long.stdout
+    assert "<bool>" not in short.stdout and "BOOLEAN" not in short.stdout
+    for line in short.stdout.splitlines():
+        assert len(line) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["simulat"], "Did you mean 'simulate'?"),
+        (["simulate", "--confg", "x"], "--config"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(arguments, meant):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert " ".join(done.stderr.split()).count(meant) == 1
+
+
+def test_bundled_experiments_and_sweeps_have_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert configs.find(pathlib.Path("chitchat")).samefile(
+        pathlib.Path(configs.__file__).parent / "configs/chitchat.toml"
+    )
+    assert configs.find(pathlib.Path("chitchat"), "sweeps").parent.name == "sweeps"
+    (tmp_path / "chitchat").write_text("of one's own")
+    assert configs.find(pathlib.Path("chitchat")) == pathlib.Path("chitchat")
+    line = fails(2, "simulate", "--config", "chitcat")
+    assert "did you mean chitchat?" in line and "gboard" in line
+    assert "none.toml: No such file" in fails(2, "simulate", "--config", "none.toml")
+
+
+def test_a_place_that_is_taken_is_refused_before_tensorflow_is_imported(tmp_path):
+    (tmp_path / "file").write_text("of somebody")
+    code = (
+        "import sys\n"
+        "from fedkeyboard import cli\n"
+        "sys.argv = ['fedkeyboard', 'simulate', '--config', 'chitchat', '--out', sys.argv[1]]\n"
+        "try:\n    cli.main()\n"
+        "finally:\n    print('tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert "not empty; give another --out" in done.stderr
+
+
+def test_the_shell_completes_commands_and_options():
+    for words, at, completed in (
+        ("fedkeyboard sim", 1, "simulate"),
+        ("fedkeyboard simulate --res", 2, "--resume"),
+    ):
+        asked = {"_FEDKEYBOARD_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": at}
+        done = run(env=os.environ | {key: str(value) for key, value in asked.items()})
+        assert done.stdout.split() == [completed]
+
+
+def test_an_output_that_is_full_or_closed_is_no_traceback():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [FEDKEYBOARD, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 1
+    assert re.fullmatch(r"fedkeyboard: .*No space left on device\n", done.stderr)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        done = subprocess.run(
+            [FEDKEYBOARD, "--help"], stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_table_breaks_a_word(width, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_OUT", Console(width=width))
+    header = ("trial", "client\nlearning_rate", "server\nlearning_rate", "top-1 recall", "rounds")
+    cli._print_table([("1", "0.1234", "0.0312", "18.3%", "300")] * 2, header)
+    shown = capsys.readouterr().out
+    for word in (*" ".join(header).split(), "0.1234"):
+        assert word in shown.split(), shown
+
+
+def test_the_bar_is_as_wide_as_the_terminal():
+    from simulation import progress
+    from simulation.rounds import Round
+
+    for width in (60, 200):
+        console = Console(force_terminal=True, width=width, legacy_windows=False)
+        with console.capture() as captured, progress.rounds(console, 10) as on_round:
+            on_round(Round(5, 1.0, 1, 1, 1, 1, 0, 5.0, None, None, None))
+        lines = (
+            re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", captured.get()).replace("\r", "\n").split("\n")
+        )
+        assert max(map(len, lines)) == width
+
+
+def test_what_is_suggested_at_the_end_is_in_the_vocabularys_language():
+    english = Tokenizer(
+        b"", (*SPECIAL, *("i", "am", "going", "to", "how", "are", "what", "do", "you"))
+    )
+    assert assessment.beginnings(english, None) == list(assessment.EXAMPLES)
+    german = Tokenizer(b"", (*SPECIAL, "ich", "bin", "wie", "geht"))
+    after = {"": ["ich", "wie", "bin"], "ich": ["bin"], "wie": ["geht"], "bin": []}
+    shown = assessment.beginnings(german, lambda text: [(word, 0.5) for word in after[text]])
+    assert shown == ["ich bin", "wie geht", "bin"]
+
+
+def test_a_run_that_cannot_start_leaves_nothing(tmp_path, tiny_population, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = configs.load(
+        configs.find(pathlib.Path("chitchat")),
+        ["tokenizer.vocabulary_size=300", "model.units=8", "rounds.count=2"],
+    )
+    older = directories.RUNS / "older"
+    older.mkdir(parents=True)
+    directories.point_latest(older)
+
+    def begin():
+        experiment.begin(
+            settings,
+            directories.RUNS / "new",
+            population_file=tiny_population,
+            console=Console(stderr=True),
+        )
+
+    def no_worker(*_):
+        assert directories.latest() == "new"
+        raise RunFailure("no worker")
+
+    monkeypatch.setattr(runtime.workers, "start", no_worker)
+    with pytest.raises(RunFailure, match="no worker"):
+        begin()
+    assert not (directories.RUNS / "new").exists()
+    assert directories.latest() == "older"
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runtime.workers, "start", stopped)
+    with pytest.raises(RunFailure, match="simulate --resume --out"):
+        begin()
+    assert (directories.RUNS / "new/config.toml").exists()
+
+
+def test_tensorboard_starts():
+    done = subprocess.run(
+        [pathlib.Path(sys.executable).with_name("tensorboard"), "--version"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
