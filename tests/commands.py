@@ -35,7 +35,7 @@ def command(*arguments, cwd=None):
 
 def process(*arguments, **options):
     return subprocess.run(
-        [FEDKEYBOARD, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options
+        [FEDKEYBOARD, *map(str, arguments)], capture_output=True, text=True, timeout=600, **options
     )
 
 

@@ -49,12 +49,12 @@ def stop(place, signum, trial):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     while not (place / "out/trials" / trial / "weights.npz").exists():
         assert begun.poll() is None and time.monotonic() < deadline, begun.stderr.read()
         time.sleep(0.005)
     begun.send_signal(signum)
-    return begun.wait(60), begun.stderr.read()
+    return begun.wait(300), begun.stderr.read()
 
 
 def rounds(place, trial):
