@@ -12,11 +12,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import batches, keystrokes, metrics, model
+from fedkeyboard import keystrokes, metrics, model
 from fedkeyboard.tokenizer import PAD, SPECIAL, Text
 
-# Sentences scored at once; bounds memory to a few hundred MB of logits and what follows from them.
-_ROWS = 128
+# Targets scored at once, of messages about as long as each other; bounds memory to a few hundred MB
+# of logits and what follows from them.
+_TARGETS = 2560
 
 
 class Scorer(Protocol):
@@ -36,16 +37,14 @@ class WeightsScorer:
 
     def score(self, text: Text) -> metrics.Scores:
         """Scores sentences, one at least."""
-        shapes = model.Weights(*(w.shape for w in self._weights))
-        traced = _traced_forward(shapes, text.words.shape[1])
+        traced = _traced_judged_rows(model.Weights(*(w.shape for w in self._weights)))
 
-        def score_part(rows: np.ndarray) -> metrics.Scores:
-            order, *judged = traced(self._weights, self._order, tf.constant(rows))
-            packed = rows[:, 1:][rows[:, 1:] != PAD][np.argsort(order)]
-            scores = _scores(judged, packed, self._prefixes)
-            return metrics.Scores(*(values[order] for values in scores))
+        def score_part(chosen: np.ndarray) -> metrics.Scores:
+            rows = trimmed(text.words[chosen])
+            judged = traced(self._weights, self._order, tf.constant(rows))
+            return _scores(judged, rows[:, 1:][rows[:, 1:] != PAD], self._prefixes)
 
-        return _in_parts(score_part, text.words)
+        return in_parts(score_part, text.words, _TARGETS)
 
 
 class LogProbabilitiesScorer:
@@ -59,7 +58,7 @@ class LogProbabilitiesScorer:
         """Takes the function.
 
         Args:
-          log_probabilities: Of int32 `[n, T + 1]` sentences it returns float32 `[N, V]`, of their
+          log_probabilities: Of int32 `[n, L + 1]` messages it returns float32 `[N, V]`, of their
             targets in the order of the rows.
           prefixes: The vocabulary's.
         """
@@ -70,12 +69,13 @@ class LogProbabilitiesScorer:
     def score(self, text: Text) -> metrics.Scores:
         """Scores sentences, one at least."""
 
-        def score_part(rows: np.ndarray) -> metrics.Scores:
+        def score_part(chosen: np.ndarray) -> metrics.Scores:
+            rows = trimmed(text.words[chosen])
             targets = rows[:, 1:][rows[:, 1:] != PAD]
             judged = _traced_judge()(self._log_probabilities(rows), targets, self._order)
             return _scores(judged, targets, self._prefixes)
 
-        return _in_parts(score_part, text.words)
+        return in_parts(score_part, text.words, _TARGETS)
 
 
 class UnigramScorer:
@@ -176,31 +176,64 @@ def _traced_judge() -> Callable[..., Judged]:
     return tf.function(judge, input_signature=signature, autograph=False)
 
 
-@functools.cache
-def _traced_forward(shapes: model.Weights, row_length: int) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Returns the model and its judge, traced once for all weights and numbers of rows.
+def judge_rows(weights: model.Weights, words: tf.Tensor, rows: tf.Tensor) -> Judged:
+    """Returns what a model says of the targets of int32 `[n, L + 1]` rows, in their order.
 
-    They give the targets as a packed batch has them, and first where in it each target is, in the
-    order of the rows.
+    The state goes from word to word through the whole row, as it does on a phone.
     """
+    real = tf.not_equal(rows[:, 1:], PAD)
+    outputs = tf.boolean_mask(model.states(weights, rows[:, :-1]).output, real)
+    return judge(model.logits(weights, outputs), tf.boolean_mask(rows[:, 1:], real), words)
 
-    def forward(weights: model.Weights, words: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        batch = batches.pack(rows)
-        numbers = batches.unpack(batch, tf.range(tf.shape(batch.targets)[0]), rows)
-        order = tf.boolean_mask(numbers, tf.not_equal(rows[:, 1:], PAD))
-        return order, *judge(model.forward(weights, batch), batch.targets, words)
 
+@functools.cache
+def _traced_judged_rows(shapes: model.Weights) -> Callable[..., Judged]:
+    """Returns `judge_rows`, traced once for all weights, numbers of rows and their lengths."""
     signature = [
         model.Weights(*map(tf.TensorSpec, shapes)),
         tf.TensorSpec([None], tf.int32),
-        tf.TensorSpec([None, row_length], tf.int32),
+        tf.TensorSpec([None, None], tf.int32),
     ]
-    return tf.function(forward, input_signature=signature, autograph=False)
+    return tf.function(judge_rows, input_signature=signature, autograph=False)
 
 
-def _in_parts(score: Callable[[np.ndarray], metrics.Scores], rows: np.ndarray) -> metrics.Scores:
-    parts = [score(rows[i : i + _ROWS]) for i in range(0, len(rows), _ROWS)]
-    return metrics.Scores(*map(np.concatenate, zip(*parts, strict=True)))
+def trimmed(rows: np.ndarray) -> np.ndarray:
+    """Returns rows without the columns in which all have padding."""
+    return rows[:, : 1 + np.max(np.count_nonzero(rows[:, 1:] != PAD, axis=1))]
+
+
+def in_parts(
+    score: Callable[[np.ndarray], metrics.Scores], rows: np.ndarray, at_most: int
+) -> metrics.Scores:
+    """Scores rows, those of about the same length together.
+
+    Args:
+      score: Takes the numbers of some rows; returns the scores of their targets, in their order.
+      rows: int32 `[n, L + 1]`, one row at least.
+      at_most: How many targets are scored at once, unless one row has more.
+
+    Returns:
+      The scores of all targets, in the order of the rows.
+    """
+    lengths = np.count_nonzero(rows[:, 1:] != PAD, axis=1)
+    ends = np.cumsum(lengths)
+    order = np.argsort(lengths, kind="stable")
+    scored, places, first = [], [], 0
+    while first < len(order):
+        # The longest comes last: so many of its length fit.
+        fits = np.arange(1, len(order) - first + 1) * lengths[order[first:]] <= at_most
+        last = first + max(1, int(np.count_nonzero(fits)))
+        chosen = order[first:last]
+        scored.append(score(chosen))
+        places += [np.arange(ends[i] - lengths[i], ends[i]) for i in chosen]
+        first = last
+    to = np.argsort(np.concatenate(places))
+    return metrics.Scores(
+        *(
+            None if parts[0] is None else np.concatenate(parts)[to]
+            for parts in zip(*scored, strict=True)
+        )
+    )
 
 
 def count_users(

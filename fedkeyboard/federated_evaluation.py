@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import batches, evaluation, model
-from fedkeyboard.tokenizer import END, SPECIAL
+from fedkeyboard import evaluation, model
+from fedkeyboard.tokenizer import END, PAD, SPECIAL
 
 Rank = Callable[[model.Weights, tf.Tensor], evaluation.Ranked]
 
-# Sentences that a phone scores at once; bounds its memory to about 50 MB.
-_ROWS = 64
+# Targets that a phone scores at once, unless one message has more; about 50 MB.
+_TARGETS = 1280
 
 # What is counted, of `metrics.Counts`.
 _SUMS = {
@@ -28,28 +28,24 @@ _SUMS = {
 
 
 def rank_words(weights: model.Weights, rows: tf.Tensor) -> evaluation.Ranked:
-    """Returns what a model of words says of int32 `[n, T + 1]` sentences."""
-    batch = batches.pack(rows)
-    logits = model.forward(weights, batch)
-    words = tf.range(len(SPECIAL), tf.shape(logits)[1])
-    judged = evaluation.judge(logits, batch.targets, words)
+    """Returns what a model of words says of int32 `[n, L + 1]` messages."""
+    words = tf.range(len(SPECIAL), weights.embedding.shape[0])
+    judged = evaluation.judge_rows(weights, words, rows)
+    targets = tf.boolean_mask(rows[:, 1:], tf.not_equal(rows[:, 1:], PAD))
     return evaluation.Ranked(
-        word=tf.not_equal(batch.targets, END),
-        known=batch.targets >= len(SPECIAL),
+        word=tf.not_equal(targets, END),
+        known=targets >= len(SPECIAL),
         rank=tf.reduce_sum(tf.cast(judged.better, tf.int32), axis=1),
         cross_entropy=judged.cross_entropy,
     )
 
 
-def computation(
-    sizes: model.Sizes, columns: int | None, rank: Rank = rank_words
-) -> tff.Computation:
+def computation(sizes: model.Sizes, rank: Rank = rank_words) -> tff.Computation:
     """Returns the computation for models of these sizes.
 
     Args:
       sizes: The model's sizes.
-      columns: Of the phones' sentences, `[n, columns]`; None if they differ.
-      rank: Says what a model says of sentences.
+      rank: Says what a model says of messages.
 
     Returns:
       It takes weights at the server and a list of `federated_learning.phone_data`, and returns
@@ -59,7 +55,7 @@ def computation(
     weights_type = tff.types.to_type(
         model.Weights(*(tff.TensorType(np.float32, s) for s in model.weight_shapes(sizes)))
     )
-    data_type = tff.SequenceType(tff.TensorType(np.int32, [None, columns]))
+    data_type = tff.SequenceType(tff.TensorType(np.int32, [None, None]))
 
     @tff.tensorflow.computation(weights_type, data_type)
     @tf.function(autograph=False)
@@ -80,14 +76,20 @@ def computation(
 def count(
     weights: model.Weights, rows: tf.Tensor, rank: Rank
 ) -> collections.OrderedDict[str, tf.Tensor]:
-    """Returns a phone's sums over int32 `[n, columns]` sentences; n may be 0.
+    """Returns a phone's sums over int32 `[n, L + 1]` messages; n may be 0.
 
     They are those of `metrics.count`, in TensorFlow operations.
     """
+    lengths = tf.math.count_nonzero(tf.not_equal(rows[:, 1:], PAD), axis=1, dtype=tf.int32)
+    ends = tf.cumsum(lengths)
 
     def add(first: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        counted = _count(rank(weights, rows[first : first + _ROWS]))
-        return first + _ROWS, [a + counted[name] for a, name in zip(sums, _SUMS, strict=True)]
+        before = ends[first] - lengths[first]
+        fit = tf.searchsorted(ends, [before + _TARGETS], side="right")[0]
+        last = tf.maximum(first + 1, fit)
+        longest = tf.reduce_max(lengths[first:last])
+        counted = _count(rank(weights, rows[first:last, : longest + 1]))
+        return last, [a + counted[name] for a, name in zip(sums, _SUMS, strict=True)]
 
     zeros = [tf.zeros([], dtype) for dtype in _SUMS.values()]
     _, sums = tf.while_loop(

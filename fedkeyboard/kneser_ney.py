@@ -102,7 +102,7 @@ class Trigram:
 
     @classmethod
     def fit(cls, users: Iterable[np.ndarray], vocabulary: int) -> "Trigram":
-        """Fits the model to each user's int32 `[n, T + 1]` sentences, as `Tokenizer.rows` makes.
+        """Fits the model to each user's int32 `[n, T + 1]` rows, such as `Text.words`.
 
         Reads one user at a time and keeps 8 bytes a word. Of no sentences it is uniform.
         """

@@ -238,6 +238,20 @@ def step(weights: Weights, words: tf.Tensor, state: State) -> tuple[tf.Tensor, S
     return logits(weights, state.output), state
 
 
+def states(weights: Weights, inputs: tf.Tensor) -> State:
+    """Reads whole rows, of any length: int32 `[n, P]`.
+
+    Returns:
+      The states after each of their words: `[n, P, D]` and `[n, P, H]`.
+    """
+    by_time = tf.scan(
+        lambda state, words: read(weights, words, state),
+        tf.transpose(inputs),
+        initial_state(weights, tf.shape(inputs)[0]),
+    )
+    return State(*(tf.transpose(values, [1, 0, 2]) for values in by_time))
+
+
 def read(weights: Weights, words: tf.Tensor, state: State) -> State:
     """Reads one word of each sentence: int32 `[B]`."""
     x = tf.gather(weights.embedding, words)

@@ -69,10 +69,8 @@ def personalize(
         if cut is None:
             compared.append(None)
             continue
-        # Cut to as many positions as a phone trains on in a round.
-        positions = text.words.shape[1]
-        personal = scorer(train(weights, text.rows[:cut, :positions], settings))
-        later = Text(*(values[cut:] for values in text))
+        personal = scorer(train(weights, text.part(0, cut).training, settings))
+        later = text.part(cut, len(text.words))
         compared.append(compare(later, unchanged.score(later), personal.score(later)))
     return compared
 

@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from fedkeyboard import beam, metrics, model
-from fedkeyboard.evaluation import Ranked
+from fedkeyboard.evaluation import Ranked, in_parts
 from fedkeyboard.tokenizer import END, PAD, SPECIAL, Text
 
-# Sentences scored at once; bounds what the beams of an untrained model, which drop nothing, take to
+# Targets scored at once; bounds what the beams of an untrained model, which drop nothing, take to
 # about 250 MB.
-_ROWS = 32
+_TARGETS = 640
 
 
 class SubwordScorer:
@@ -37,19 +37,22 @@ class SubwordScorer:
         Keystrokes would take a search for each letter of each word.
         """
         traced = _traced_rank(model.Weights(*(w.shape for w in self._weights)))
-        parts = [
-            traced(self._weights, text.rows[first : first + _ROWS], self._table)
-            for first in range(0, len(text.rows), _ROWS)
-        ]
-        _, known, ranks, cross_entropy = map(np.concatenate, zip(*parts, strict=True))
-        return metrics.Scores(known, ranks, None, cross_entropy, None)
+
+        def score_part(chosen: np.ndarray) -> metrics.Scores:
+            rows = text.rows[chosen]
+            longest = np.max(np.count_nonzero(rows != PAD, axis=1))
+            ranked = traced(self._weights, rows[:, :longest], self._table)
+            _, known, ranks, cross_entropy = (values.numpy() for values in ranked)
+            return metrics.Scores(known, ranks, None, cross_entropy, None)
+
+        return in_parts(score_part, text.words, _TARGETS)
 
 
 def rank(weights: model.Weights, rows: tf.Tensor, table: beam.Pieces) -> Ranked:
     """Returns what a model says of int32 `[n, P + 1]` sentences, `SubwordTokenizer.text`'s rows."""
     inputs, targets = rows[:, :-1], rows[:, 1:]
     real = tf.not_equal(targets, PAD)
-    states = _states(weights, inputs)
+    states = model.states(weights, inputs)
     piece = tf.boolean_mask(targets, real)
     logits = model.logits(weights, tf.boolean_mask(states.output, real))
     nats = tf.reduce_logsumexp(logits, axis=1) - tf.gather(logits, piece, batch_dims=1)
@@ -72,16 +75,6 @@ def rank(weights: model.Weights, rows: tf.Tensor, table: beam.Pieces) -> Ranked:
         ),
         cross_entropy=tf.math.segment_sum(nats, of_word),
     )
-
-
-def _states(weights: model.Weights, inputs: tf.Tensor) -> model.State:
-    """Returns the states after each of the pieces `[n, P]`: `[n, P, D]` and `[n, P, H]`."""
-    states = tf.scan(
-        lambda state, pieces: model.read(weights, pieces, state),
-        tf.transpose(inputs),
-        model.initial_state(weights, tf.shape(inputs)[0]),
-    )
-    return model.State(*(tf.transpose(values, [1, 0, 2]) for values in states))
 
 
 def _spellings(table: beam.Pieces, rows: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ frequencies and the n-gram baselines are those of a word run.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
@@ -23,15 +23,11 @@ import sentencepiece
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import (
-    BEGIN,
-    END,
     LONGEST_WORD,
     MODEL_FILE,
-    PAD,
     SPACE,
     SPECIAL,
     UNKNOWN,
-    Text,
     Tokenizer,
     read_model,
     read_pieces,
@@ -91,19 +87,9 @@ class SubwordTokenizer(Tokenizer):
         """Returns the pieces of the words of `text`; a word that they cannot spell is `UNKNOWN`."""
         return [piece for word in words(text) for piece in self._pieces(word)]
 
-    def text(self, sentences: Sequence[str], length: int) -> Text:
-        """Returns the same targets as of whole words, with all of their pieces to read."""
-        whole = self.whole.text(sentences, length)
-        encoded = []
-        for spelled in filter(None, map(words, sentences)):
-            pieces = [piece for word in spelled[:length] for piece in self._pieces(word)]
-            # Where a row of words has room for the end.
-            encoded.append([BEGIN, *pieces] + [END] * (len(spelled) < length))
-        columns = max([length + 1, *map(len, encoded)])
-        rows = np.full((len(encoded), columns), PAD, np.int32)
-        for row, ids in zip(rows, encoded, strict=True):
-            row[: len(ids)] = ids
-        return whole._replace(rows=rows)
+    def ids(self, word: str) -> list[int]:
+        """Returns the pieces of one word."""
+        return self._pieces(word)
 
 
 def learn(

@@ -3,8 +3,10 @@
 Sub-words are in `fedkeyboard.subwords`.
 
 The ids of padding, begin, end and unknown are the first four, in this order, in every vocabulary.
-A sentence is a row of ids: begin, its words, end, cut to `length` + 1 and filled up with padding;
-the model reads the first `length` of them and predicts the last `length`.
+A message is a row of ids: begin, its words, end, filled up with padding; the model reads all but
+the last and predicts all but the first. To evaluate on, it is whole, since a keyboard does not stop
+suggesting. To train on, a row has `length` + 1 ids, without the end if there is no room, and a
+message of more words becomes several rows (`packed`).
 
 `vocabulary.txt` (a word a line, the line's number is the id) says the same as the SentencePiece
 model and is what a phone reads.
@@ -23,6 +25,7 @@ import sentencepiece
 
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
+from fedkeyboard.words import sentences as split_into_sentences
 from fedkeyboard.words import words
 
 PAD, BEGIN, END, UNKNOWN = range(4)
@@ -37,20 +40,39 @@ _FEWEST_WORDS = 3  # as many as are suggested
 SPACE = "\u2581"  # SentencePiece writes the space between words as this character
 
 
+# Of a message to evaluate on; bounds what a hostile or broken text can take.
+MOST_WORDS = 1000
+
+
 class Text(NamedTuple):
-    """A user's sentences, to evaluate a model on: what is to be predicted, and what a model reads.
+    """A user's n messages: what is to be predicted, what a model reads, what it may train on.
 
     Attributes:
-      words: int32 `[n, T + 1]`, ids of words as `Tokenizer.rows` makes them: the targets.
-      letters: int32 `[n, T]`, how many letters (code points) the target at each place has, which
+      words: int32 `[n, L + 1]`, ids of the words of whole messages, at most `MOST_WORDS` of each,
+        and their ends: the targets.
+      letters: int32 `[n, L]`, how many letters (code points) the target at each place has, which
         the id of the unknown word does not tell; 0 where it is no word.
       rows: int32 `[n, P + 1]`, the same words as the model reads them: `words`, or, of sub-words,
         the pieces of all of them, however many.
+      training: int32 `[m, T + 1]`, the messages as `Tokenizer.rows` has them to train on.
+      message: int32 `[m]`, which message each of those rows is of, ascending.
     """
 
     words: np.ndarray
     letters: np.ndarray
     rows: np.ndarray
+    training: np.ndarray
+    message: np.ndarray
+
+    def part(self, first: int, last: int) -> "Text":
+        """Returns the messages from `first` up to, and without, `last`."""
+        begin, end = np.searchsorted(self.message, (first, last))
+        chosen = slice(first, last)
+        return Text(
+            *(values[chosen] for values in (self.words, self.letters, self.rows)),
+            training=self.training[begin:end],
+            message=self.message[begin:end] - first,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,22 +171,93 @@ class Tokenizer:
         ids = self._ids
         return [ids.get(word, UNKNOWN) for word in words(text)]
 
-    def rows(self, sentences: Sequence[str], length: int) -> np.ndarray:
-        """Returns int32 `[n, length + 1]`: a row for each sentence that has a word."""
-        encoded = [ids for ids in map(self.encode, sentences) if ids]
-        rows = np.full((len(encoded), length + 1), PAD, np.int32)
-        for row, ids in zip(rows, encoded, strict=True):
-            whole = [BEGIN, *ids[:length], END][: length + 1]
-            row[: len(whole)] = whole
-        return rows
+    def ids(self, word: str) -> list[int]:
+        """Returns the entries of one word: one."""
+        return [self._ids.get(word, UNKNOWN)]
 
-    def text(self, sentences: Sequence[str], length: int) -> Text:
-        """Returns the `rows` of some sentences with the letters of their words."""
-        rows = self.rows(sentences, length)
-        letters = np.zeros((len(rows), length), np.int32)
-        for row, spelled in zip(letters, filter(None, map(words, sentences)), strict=True):
-            row[: len(spelled)] = [len(word) for word in spelled[:length]]
-        return Text(rows, letters, rows)
+    def rows(self, messages: Iterable[str], length: int) -> np.ndarray:
+        """Returns int32 `[n, length + 1]` to train on: rows of the messages that have a word.
+
+        One of each, but of those with more than `length` entries several (`packed`).
+        """
+        encoded = [row for text in messages for row in self._training(text, words(text), length)]
+        return filled(encoded, length + 1)
+
+    def text(self, messages: Sequence[str], length: int) -> Text:
+        """Returns the messages that have a word, to evaluate on and to train on.
+
+        Args:
+          messages: As they were typed.
+          length: T, of the rows to train on.
+        """
+        spelled = [(text, said) for text in messages if (said := words(text))]
+        longest = max((min(len(said), MOST_WORDS) for _, said in spelled), default=length)
+        letters = np.zeros((len(spelled), longest + 1), np.int32)
+        whole, of_model, training, message = [], [], [], []
+        for i, (text, said) in enumerate(spelled):
+            read = said[:MOST_WORDS]
+            letters[i, : len(read)] = [len(word) for word in read]
+            # Beyond the bound the message goes on.
+            end = [END] if len(read) == len(said) else []
+            whole.append([BEGIN, *(i for word in read for i in self.of_words.ids(word)), *end])
+            of_model.append([BEGIN, *(i for word in read for i in self.ids(word)), *end])
+            rows = self._training(text, said, length)
+            training += rows
+            message += [i] * len(rows)
+        targets = filled(whole, longest + 2)
+        of_pieces = max(map(len, of_model), default=longest + 2)
+        return Text(
+            targets,
+            letters,
+            targets if self.of_words is self else filled(of_model, max(of_pieces, longest + 2)),
+            filled(training, length + 1),
+            np.array(message, np.int32),
+        )
+
+    def _training(self, text: str, said: list[str], length: int) -> list[list[int]]:
+        """Returns the rows to train on of a message, whose words are `said`."""
+        if not said:
+            return []
+        whole = [i for word in said for i in self.ids(word)]
+        if len(whole) <= length:
+            return [[BEGIN, *whole, END][: length + 1]]
+        sentences = [[self.ids(word) for word in each] for each in split_into_sentences(text)]
+        return [[BEGIN, *row, END][: length + 1] for row in packed(sentences, length)]
+
+
+def packed(sentences: Iterable[Sequence[Sequence[int]]], length: int) -> list[list[int]]:
+    """Packs the sentences of a message into rows of at most `length` entries.
+
+    A sentence goes into the row of the one before if all of it fits there, and else begins the
+    next. What is longer than a row is cut where the row is full, between words if it can be.
+
+    Args:
+      sentences: Of each the words, of each word its entries, one at least.
+      length: T.
+
+    Returns:
+      All entries in their order.
+    """
+    rows: list[list[int]] = [[]]
+    for sentence in sentences:
+        if len(rows[-1]) + sum(map(len, sentence)) > length:
+            rows.append([])
+        for word in sentence:
+            if len(rows[-1]) + len(word) > length:
+                rows.append([])
+            for first in range(0, len(word), length):
+                if first:
+                    rows.append([])
+                rows[-1] += word[first : first + length]
+    return [row for row in rows if row]
+
+
+def filled(rows: Sequence[Sequence[int]], columns: int) -> np.ndarray:
+    """Returns rows of ids filled up with padding: int32 `[n, columns]`."""
+    array = np.full((len(rows), columns), PAD, np.int32)
+    for row, ids in zip(array, rows, strict=True):
+        row[: len(ids)] = ids
+    return array
 
 
 def shared_words(users: Iterable[Iterable[str]], minimum_users: int) -> dict[str, int]:

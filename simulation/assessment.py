@@ -139,7 +139,7 @@ def unseen_rows(
     sentences: int,
     console: Console,
 ) -> Iterator[Iterator[np.ndarray] | None]:
-    """Yields int32 `[n, T + 1]` sentences of each of a split's users, at most so many of each.
+    """Yields int32 `[n, L + 1]` messages of each of a split's users, at most so many of each.
 
     None, and a word about it, if the population is gone and nobody says where to.
     """

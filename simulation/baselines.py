@@ -57,7 +57,8 @@ def _unigram(task: Task) -> Outcome:
 
 def _kneser_ney(task: Task) -> Outcome:
     words = task.run.tokenizer.of_words
-    trigram = kneser_ney.Trigram.fit(task.training_rows(words), len(words))
+    messages = (text.words for text in task.training_texts(words))
+    trigram = kneser_ney.Trigram.fit(messages, len(words))
     scorer = evaluation.LogProbabilitiesScorer(trigram.log_probabilities, task.prefixes)
     return Outcome(task.count("kneser-ney", scorer))
 

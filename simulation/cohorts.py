@@ -22,7 +22,7 @@ class Reader:
     Attributes:
       population: Whose sentences.
       tokenizer: The vocabulary; each phone tokenises its own text.
-      length: T, the entries of a row to train on, and the words of a sentence to evaluate on.
+      length: T, the entries of a row to train on.
       seed: The experiment's.
     """
 
@@ -32,19 +32,19 @@ class Reader:
     seed: int
 
     def training_rows(self, phone: int, round_number: int, at_most: int) -> np.ndarray:
-        """Returns int32 `[n, T + 1]`: up to `at_most` of the phone's sentences, drawn and shuffled.
+        """Returns int32 `[n, T + 1]`: up to `at_most` rows of the phone's messages, shuffled.
 
         A draw, and not the first ones, so that over the rounds all of a long history is used.
         """
         sentences = self.population.sentences(phone)
         generator = np.random.default_rng([self.seed, _SENTENCES, round_number, phone])
         chosen = generator.permutation(len(sentences))[:at_most]
-        return self.tokenizer.rows([sentences[i] for i in chosen], self.length)
+        return self.tokenizer.rows([sentences[i] for i in chosen], self.length)[:at_most]
 
     def validation_rows(self, users: int, at_most: int) -> list[np.ndarray]:
-        """Returns the first `at_most` sentences of each of a fixed sample of validation users.
+        """Returns the first `at_most` messages of each of a fixed sample of validation users.
 
-        To evaluate on: of sub-words, the pieces of as many words as of a model of words.
+        To evaluate on: `[n, P + 1]` of `Text.rows`, whole messages.
         """
         phones = self.population.phones("validation")
         generator = np.random.default_rng([self.seed, _VALIDATION])
@@ -55,5 +55,5 @@ class Reader:
         ]
 
     def text(self, phone: int) -> Text:
-        """Returns all of a phone's sentences, in time order, to evaluate a model on."""
+        """Returns all of a phone's messages, in time order."""
         return self.tokenizer.text(self.population.sentences(phone), self.length)

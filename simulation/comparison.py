@@ -22,14 +22,15 @@ from fedkeyboard.errors import UserError
 from fedkeyboard.words import words
 from simulation import fleet_report, progress, rounds
 from simulation.baselines import BASELINES
+from simulation.directories import claimed
 from simulation.fleet import FleetRound
-from simulation.runs import Run, claimed
+from simulation.runs import Run
 from simulation.task import Task
 
 # Of a run; all others depend on population and vocabulary alone.
 _OWN = ("federated", "personalized")
 # Of what is counted, and how.
-_VERSION = 2
+_VERSION = 3
 _DAY = 86400.0
 
 # What is asked first: a model, the one it is held against, and on which sentences.

@@ -5,7 +5,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
-import numpy as np
 from rich.console import Console
 
 from data.population import Population
@@ -58,11 +57,11 @@ class Task:
         with self._texts(f"{name}: training on") as texts:
             return personalization.personalize(weights, texts, settings, self.scorer)
 
-    def training_rows(self, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
-        """Yields all sentences of each training user, in the entries of the run or its words."""
+    def training_texts(self, tokenizer: Tokenizer) -> Iterator[Text]:
+        """Yields the text of each training user, in the entries of the run or its words."""
         length = self.run.sizes.length
         for user in self.population.users("train"):
-            yield tokenizer.rows(self.population.sentences(user), length)
+            yield tokenizer.text(self.population.sentences(user), length)
 
     def _texts(self, doing: str) -> contextlib.AbstractContextManager[Iterator[Text]]:
         return assessment.users(self.run, self.population, self.split, doing, self.console)

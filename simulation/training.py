@@ -205,9 +205,9 @@ def _validation(run: Run) -> tff.Computation:
     """Returns the evaluation on validation users: top-k recall of words, of sub-words too."""
     sizes, tokenizer = run.sizes, run.tokenizer
     if not isinstance(tokenizer, SubwordTokenizer):
-        return federated_evaluation.computation(sizes, sizes.length + 1)
+        return federated_evaluation.computation(sizes)
     rank = functools.partial(subword_evaluation.rank, table=beam.pieces(tokenizer.vocabulary))
-    return federated_evaluation.computation(sizes, None, rank)
+    return federated_evaluation.computation(sizes, rank)
 
 
 def _next_cohort(

@@ -37,7 +37,7 @@ class Hits(NamedTuple):
 
 
 def count(exported: LiteModel, rows: np.ndarray) -> Hits:
-    """Counts int32 `[n, T + 1]` sentences, as `Tokenizer.rows` makes them."""
+    """Counts int32 `[n, L + 1]` messages, `Text.words`."""
     words = top1 = top3 = 0
     for row in rows:
         state = exported.start
@@ -61,7 +61,7 @@ def measure(
 
     Args:
       exported: The files, by a name.
-      users: Each user's int32 `[n, T + 1]` sentences.
+      users: Each user's int32 `[n, L + 1]` messages.
 
     Returns:
       How many users there were; and of each file the sum over them.

@@ -103,7 +103,7 @@ class LiteModel:
         """Returns what the model says at each target of some sentences, in their order.
 
         Args:
-          rows: int32 `[n, T + 1]`, as `Tokenizer.rows` makes them; T is any.
+          rows: int32 `[n, L + 1]`, such as `Text.words`; L is any.
 
         Returns:
           float32 `[N, V]`, N the targets that are not padding.

@@ -144,14 +144,14 @@ class _User(NamedTuple):
     """What is alike for all settings.
 
     Attributes:
-      rows: The sentences to train on.
-      held_back: The last of them, by which the gate decides.
+      learned: The rows to train on, without the last messages,
+      held_back: and the rows of those, by which the gate decides.
       unchanged: What the global model says of those.
       later: The text to test on.
       before: What the global model says of it.
     """
 
-    rows: np.ndarray
+    learned: np.ndarray
     held_back: np.ndarray
     unchanged: Evaluated
     later: Text
@@ -160,23 +160,23 @@ class _User(NamedTuple):
 
 def _user(learner: Learner, scorer: evaluation.Scorer, text: Text, cut: int) -> _User:
     learner.reset()
-    held_back = text.words[cut - max(1, round(cut * _HELD_BACK)) : cut]
-    later = Text(*(values[cut:] for values in text))
-    return _User(
-        text.words[:cut], held_back, learner.evaluate(held_back), later, scorer.score(later)
-    )
+    gate = cut - max(1, round(cut * _HELD_BACK))
+    learned, held_back = (text.part(*ends).training for ends in ((0, gate), (gate, cut)))
+    later = text.part(cut, len(text.words))
+    return _User(learned, held_back, learner.evaluate(held_back), later, scorer.score(later))
 
 
 def _phone(learner: Learner, scorer: evaluation.Scorer, user: _User, settings: Settings) -> Phone:
     learner.reset()
     began = time.perf_counter()
     with memory.Growth() as growth:
-        learner.fit(user.rows, settings.training, settings.layers)
+        rows = np.concatenate([user.learned, user.held_back])
+        learner.fit(rows, settings.training, settings.layers)
     seconds = time.perf_counter() - began
     personal = _compare(learner, scorer, user)
 
     learner.reset()
-    learner.fit(user.rows[: -len(user.held_back)], settings.training, settings.layers)
+    learner.fit(user.learned, settings.training, settings.layers)
     kept = _better(learner.evaluate(user.held_back), user.unchanged)
     counts = metrics.count(user.later, user.before)
     gated = _compare(learner, scorer, user) if kept else Compared(counts, counts, 0, 0)

@@ -89,6 +89,7 @@ def learn_from_file(
     if learning_rate is not None:
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
     sentences = files.read_text(path).splitlines()
+    # Of a long message several, as in the simulation.
     rows = package.tokenizer.rows(sentences, package.learner.length)
     if not len(rows):
         raise UserError(f"{path}: has no words to learn from")

@@ -4,6 +4,7 @@ import pytest
 from fedkeyboard import evaluation, federated_evaluation, keystrokes, metrics, model
 from fedkeyboard.federated_learning import phone_data
 from fedkeyboard.tokenizer import END, PAD, UNKNOWN, Text
+from fedkeyboard.words import words
 
 LENGTH = 7
 
@@ -29,9 +30,15 @@ def weights(sizes):
 def test_weights_scorer_is_the_recurrence_word_by_word(
     tiny_texts, tiny_tokenizer, weights, prefixes
 ):
-    """Each position by one step after another; ranks and letters by sorting the words."""
+    """Each position by one step after another; ranks and letters by sorting the words.
+
+    Messages are longer than a row to train on, and the state goes on through all of them.
+    """
     vocabulary = tiny_tokenizer.vocabulary
-    text = tiny_tokenizer.text(tiny_texts[0][:9], LENGTH)
+    long = " ".join(" ".join(tiny_texts[1]).split()[:300])
+    messages = [*tiny_texts[0][:9], long, " ".join(long.split()[:45])]
+    text = tiny_tokenizer.text(messages, LENGTH)
+    assert np.sum(text.letters > 0) == sum(len(words(message)) for message in messages)
     scores = evaluation.WeightsScorer(weights, prefixes).score(text)
     i, known = 0, 0
     for row in text.rows:
@@ -69,19 +76,19 @@ def shown_after(vocabulary, best, word):
 
 
 def test_equal_words_are_suggested_in_the_order_of_the_vocabulary(tiny_tokenizer, prefixes):
-    words = len(tiny_tokenizer)
+    entries = len(tiny_tokenizer)
     rows = np.array([[1, *range(4, 11)]], np.int32)
-    text = Text(rows, np.ones([1, 7], np.int32), rows)
+    text = Text(rows, np.ones([1, 7], np.int32), rows, rows, np.zeros(1, np.int32))
 
     def alike(rows):
-        return np.full((np.sum(rows[:, 1:] != PAD), words), -np.log(words), np.float32)
+        return np.full((np.sum(rows[:, 1:] != PAD), entries), -np.log(entries), np.float32)
 
     scores = evaluation.LogProbabilitiesScorer(alike, prefixes).score(text)
     assert scores.rank.tolist() == list(range(7))
     unigram = evaluation.UnigramScorer(prefixes).score(text)
     assert unigram.rank.tolist() == list(range(7))
     assert unigram.letters.tolist() == scores.letters.tolist()
-    assert scores.cross_entropy == pytest.approx(np.log(words))
+    assert scores.cross_entropy == pytest.approx(np.log(entries))
 
 
 def test_weights_that_are_no_numbers_suggest_nothing(tiny_texts, tiny_tokenizer, weights, prefixes):
@@ -94,33 +101,55 @@ def test_weights_that_are_no_numbers_suggest_nothing(tiny_texts, tiny_tokenizer,
 
 def test_a_long_word_that_never_shows_saves_nothing():
     """Three likelier words begin with more letters than the table has."""
-    words = ["".join([*"ha" * 12, last]) for last in "abcd"]
-    table = keystrokes.prefixes(["", "", "", "", *words])
+    long = ["".join([*"ha" * 12, last]) for last in "abcd"]
+    table = keystrokes.prefixes(["", "", "", "", *long])
     better = np.array([[True, True, True, False], [True, True, False, False]])
     shown = keystrokes.letters_typed(better, np.array([7, 6], np.int32), table)
-    assert shown[0] >= len(words[0]) and shown[1] == 0
+    assert shown[0] >= len(long[0]) and shown[1] == 0
 
 
 def test_unigram_suggests_the_most_frequent_training_words(tiny_texts, tiny_tokenizer, prefixes):
     text = tiny_tokenizer.text(tiny_texts[0], LENGTH)
     counts = metrics.count(text, evaluation.UnigramScorer(prefixes).score(text))
-    words = [i for i in text.rows[:, 1:].ravel() if i not in (PAD, END)]
+    typed = [i for i in text.rows[:, 1:].ravel() if i not in (PAD, END)]
     first = [tiny_tokenizer.encode(w)[0] for w in tiny_tokenizer.vocabulary[4:9]]
-    assert counts.words == len(words)
-    assert counts.top1 == sum(i == first[0] for i in words) > 0
-    assert counts.top3 == sum(i in first[:3] for i in words) > counts.top1
-    assert counts.top5 == sum(i in first for i in words)
+    assert counts.words == len(typed)
+    assert counts.top1 == sum(i == first[0] for i in typed) > 0
+    assert counts.top3 == sum(i in first[:3] for i in typed) > counts.top1
+    assert counts.top5 == sum(i in first for i in typed)
 
 
 def test_letters_of_words_outside_the_vocabulary_count(tiny_tokenizer):
     text = tiny_tokenizer.text(["how are zzyzxq", "!", "you'll see"], LENGTH)
-    assert text.letters.tolist() == [[3, 3, 6, 0, 0, 0, 0], [6, 3, 0, 0, 0, 0, 0]]
+    assert text.letters.tolist() == [[3, 3, 6, 0], [6, 3, 0, 0]]
     assert text.rows[0, 3] == UNKNOWN
     np.testing.assert_array_equal(
-        text.rows, tiny_tokenizer.rows(["how are zzyzxq", "!", "you'll see"], LENGTH)
+        text.training, tiny_tokenizer.rows(["how are zzyzxq", "!", "you'll see"], LENGTH)
     )
-    long = tiny_tokenizer.text(["how are you " * 5], LENGTH)
-    assert long.letters.tolist() == [[3] * LENGTH] and long.rows[0, -1] != END
+
+
+@pytest.mark.parametrize("at_most", [1, 7, 100, 10**6])
+def test_parts_are_put_together_in_the_order_of_the_rows(at_most):
+    generator = np.random.default_rng(1)
+    rows = np.zeros((23, 60), np.int32)
+    for row in rows:
+        length = generator.integers(1, 60)
+        row[:length] = generator.integers(4, 99, length)
+    rows[:, :2] = 4  # No message is without a word.
+    seen = []
+
+    def score(chosen):
+        part = evaluation.trimmed(rows[chosen])
+        targets = part[:, 1:][part[:, 1:] != PAD]
+        seen.append((len(chosen), len(targets)))
+        return metrics.Scores(targets > 9, targets, None, targets / 2, None)
+
+    scores = evaluation.in_parts(score, rows, at_most)
+    expected = rows[:, 1:][rows[:, 1:] != PAD]
+    np.testing.assert_array_equal(scores.rank, expected)
+    np.testing.assert_array_equal(scores.cross_entropy, expected / 2)
+    assert scores.likeliest is scores.letters is None
+    assert all(rows == 1 or targets <= at_most for rows, targets in seen)
 
 
 def test_users_add_up(tiny_texts, tiny_tokenizer, weights, prefixes):
@@ -134,7 +163,7 @@ def test_users_add_up(tiny_texts, tiny_tokenizer, weights, prefixes):
     by_sentence = [
         metrics.count(part, scorer.score(part))
         for i in range(len(users[-1].rows))
-        for part in [type(users[-1])(*(values[i : i + 1] for values in users[-1]))]
+        for part in [users[-1].part(i, i + 1)]
     ]
     whole, parts = counted[-1].total.numbers(), sum(by_sentence, metrics.Counts()).numbers()
     assert whole == pytest.approx(parts, rel=1e-6)
@@ -147,13 +176,14 @@ def test_federated_evaluation_counts_as_evaluation_does(
     import tensorflow_federated as tff
 
     everything = [s for user in tiny_texts for s in user][:150]
+    everything.insert(50, " ".join(everything))
     users = [tiny_tokenizer.text(t, LENGTH) for t in (*tiny_texts[:3], [], everything)]
     scorer = evaluation.WeightsScorer(weights, prefixes)
     counted = evaluation.count_users({"model": scorer}, users)["model"]
     expected = sum((user.total for user in counted), metrics.Counts())
 
     async def sums():
-        evaluate = federated_evaluation.computation(sizes, LENGTH + 1)
+        evaluate = federated_evaluation.computation(sizes)
         result = evaluate(weights, [phone_data(user.rows) for user in users])
         return await tff.program.materialize_value(result)
 

@@ -70,14 +70,14 @@ def ngrams(sentence, n=3):
 
 @pytest.fixture(scope="module")
 def sentences(tiny_texts, tiny_tokenizer):
-    """The ids of each user's sentences, with BEGIN twice: written and cut without `rows`."""
+    """The ids of each user's sentences, with BEGIN twice: written without `text`."""
     users = [[tiny_tokenizer.encode(text) for text in texts] for texts in tiny_texts]
-    return [[[BEGIN, BEGIN, *([*s, END][:LENGTH])] for s in user if s] for user in users]
+    return [[[BEGIN, BEGIN, *s, END] for s in user if s] for user in users]
 
 
 @pytest.fixture(scope="module")
 def rows(tiny_texts, tiny_tokenizer):
-    return [tiny_tokenizer.rows(texts, LENGTH) for texts in tiny_texts]
+    return [tiny_tokenizer.text(texts, LENGTH).words for texts in tiny_texts]
 
 
 def test_every_distribution_is_as_defined(sentences, rows, tiny_tokenizer):
@@ -90,7 +90,7 @@ def test_every_distribution_is_as_defined(sentences, rows, tiny_tokenizer):
     extra = np.array([[BEGIN, 5, unseen, unseen, 5, END, *[PAD] * (LENGTH - 5)]], np.int32)
     targets = [n for s in held_out for n in ngrams(s)]
     expected = [[defined.probability(w, n[:2]) for w in range(vocabulary)] for n in targets]
-    found = model.log_probabilities(np.concatenate([rows[0], extra]))
+    found = np.concatenate([model.log_probabilities(part) for part in (rows[0], extra)])
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.exp(found), expected, rtol=3e-6)
     # What was to be compared was there: contexts of every kind, and estimated discounts.
@@ -151,7 +151,7 @@ def test_sums_to_one(users, unseen):
 def test_the_order_of_users_does_not_matter(rows, tiny_tokenizer):
     models = [
         kneser_ney.Trigram.fit(users, len(tiny_tokenizer))
-        for users in (rows, reversed(rows), [np.concatenate(rows)])
+        for users in (rows, reversed(rows), [row[np.newaxis] for of in rows for row in of])
     ]
     first, *others = (model.log_probabilities(rows[0]) for model in models)
     assert all(np.array_equal(first, other) for other in others)

@@ -11,7 +11,13 @@ NOT = 99  # Means nothing: the entry is no word, or unknown.
 def by_hand():
     """Two sentences: "a b ?" and "c c", with what a model says of each target set by hand."""
     words = np.array([[BEGIN, A, B, UNKNOWN, END], [BEGIN, C, C, END, PAD]], np.int32)
-    text = Text(words, np.array([[1, 3, 6, 0], [2, 2, 0, 0]], np.int32), rows=words)
+    text = Text(
+        words,
+        np.array([[1, 3, 6, 0], [2, 2, 0, 0]], np.int32),
+        rows=words,
+        training=words,
+        message=np.arange(2),
+    )
     scores = metrics.Scores(
         known=np.array([True, True, False, False, True, True, False]),
         rank=np.array([0, 2, 0, 0, 4, 0, 0]),
@@ -82,10 +88,12 @@ def test_a_users_groups_by_hand():
         assert sum(counts.words for counts in bands.values()) == 5
 
     # Ten times the second sentence: the last two of them test a personal model.
-    ten = Text(*(np.repeat(values[1:], 10, axis=0) for values in text))
+    ten = Text(*(np.repeat(values[1:], 10, axis=0) for values in text))._replace(
+        message=np.arange(10)
+    )
     scores = metrics.Scores(*(np.tile(values[4:], 10) for values in scores))
     assert metrics.count_user(ten, scores).later == metrics.count(
-        Text(*(values[8:] for values in ten)), metrics.Scores(*(v[24:] for v in scores))
+        ten.part(8, 10), metrics.Scores(*(v[24:] for v in scores))
     )
 
 

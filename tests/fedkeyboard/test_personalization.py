@@ -42,8 +42,13 @@ def personalize(weights, tiny_tokenizer):
 
 def test_trains_on_the_first_sentences_alone(personalize, weights, text):
     compared, personal = personalize(text)
-    expected = local_training.train(weights, text.rows[:16], SETTINGS).weights
-    other = Text(*(np.concatenate([v[:16], v[:4]]) for v in text))
+    learned = text.part(0, 16)
+    assert len(learned.training) > 16
+    expected = local_training.train(weights, learned.training, SETTINGS).weights
+    again = text.part(0, 4)
+    other = Text(*(np.concatenate(both) for both in zip(learned, again, strict=True)))._replace(
+        message=np.concatenate([learned.message, 16 + again.message])
+    )
     of_other, same = personalize(other)
     for ours, theirs, again, before in zip(personal, expected, same, weights, strict=True):
         moved = np.max(np.abs(theirs - before))

@@ -39,7 +39,7 @@ def test_each_word_by_its_pieces_one_after_another(tiny_texts, tiny_subwords, we
     for sentence in sentences:
         logits, state = model.step(weights, np.array([1]), model.initial_state(weights, 1))
         spelled = words(sentence)
-        for word in [*spelled[:LENGTH], *[None] * (len(spelled) < LENGTH)]:
+        for word in [*spelled, None]:
             pieces = [END] if word is None else tiny_subwords.encode(word)
             assert scores.known[i] == (pieces[0] > UNKNOWN)
             likeliest = beam.search(weights, table, state).spelling[0].numpy().tolist()
@@ -72,7 +72,7 @@ def test_federated_evaluation_counts_as_evaluation_does(
 
     async def sums():
         rank = functools.partial(subword_evaluation.rank, table=table)
-        evaluate = federated_evaluation.computation(sizes, None, rank)
+        evaluate = federated_evaluation.computation(sizes, rank)
         result = evaluate(weights, [phone_data(user.rows) for user in users])
         return await tff.program.materialize_value(result)
 

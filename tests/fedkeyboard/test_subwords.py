@@ -56,13 +56,13 @@ def test_the_targets_are_those_of_words(tiny_texts, tiny_tokenizer, tiny_subword
     np.testing.assert_array_equal(text.letters, of_words.letters)
     spelled = [words(sentence) for sentence in sentences if words(sentence)]
     for row, of_sentence in zip(text.rows, spelled, strict=True):
-        pieces = tiny_subwords.encode(" ".join(of_sentence[:LENGTH]))
-        whole = [BEGIN, *pieces, *[END] * (len(of_sentence) < LENGTH)]
+        whole = [BEGIN, *tiny_subwords.encode(" ".join(of_sentence)), END]
         assert row.tolist() == whole + [PAD] * (len(row) - len(whole))
     assert text.rows.shape[1] > LENGTH + 1 and text.rows[-1].tolist().count(UNKNOWN) == 1
-    # What a phone trains on is the same, cut.
+    # What a phone trains on are the same pieces, in rows.
     rows = tiny_subwords.rows(sentences, LENGTH)
-    np.testing.assert_array_equal(rows, text.rows[:, : LENGTH + 1])
+    np.testing.assert_array_equal(rows, text.training)
+    assert np.sum(rows > UNKNOWN) == np.sum(text.rows > UNKNOWN)
 
 
 @pytest.mark.parametrize("kind", ["word", "bpe", "unigram"])

@@ -3,9 +3,20 @@ import collections
 import numpy as np
 import pytest
 import sentencepiece
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedkeyboard.errors import UserError
-from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN, Tokenizer
+from fedkeyboard.tokenizer import (
+    BEGIN,
+    END,
+    MOST_WORDS,
+    PAD,
+    SPECIAL,
+    UNKNOWN,
+    Tokenizer,
+    packed,
+)
 from fedkeyboard.words import words
 
 
@@ -49,9 +60,55 @@ def test_rows(tiny_tokenizer):
     assert rows.tolist() == [
         [BEGIN, i, you, END, PAD],
         [BEGIN, you, you, you, you],
+        [BEGIN, you, you, you, you],
+        [BEGIN, you, END, PAD, PAD],
         [BEGIN, UNKNOWN, END, PAD, PAD],
     ]
     assert tiny_tokenizer.rows([], 4).shape == (0, 5)
+
+
+def test_a_long_message_becomes_rows_of_whole_sentences(tiny_tokenizer):
+    i, you = tiny_tokenizer.encode("i you")
+    message = "You. I you? " + "i " * 6 + "! You, you. I"
+    assert tiny_tokenizer.rows([message], 5).tolist() == [
+        [BEGIN, you, i, you, END, PAD],
+        [BEGIN, i, i, i, i, i],
+        [BEGIN, i, you, you, i, END],
+    ]
+    # One that fits is one row, however many sentences it has.
+    assert tiny_tokenizer.rows(["You. I! You? I"], 4).tolist() == [[BEGIN, you, i, you, i]]
+
+
+@given(
+    st.lists(
+        st.lists(st.lists(st.integers(4, 99), min_size=1, max_size=9), max_size=9), max_size=6
+    ),
+    st.integers(1, 7),
+)
+def test_packed_keeps_all_entries_and_cuts_sentences_only_if_they_do_not_fit(sentences, length):
+    rows = packed(sentences, length)
+    assert all(0 < len(row) <= length for row in rows)
+    flat = [[i for word in sentence for i in word] for sentence in sentences]
+    assert [i for row in rows for i in row] == [i for sentence in flat for i in sentence]
+    ends = set(np.cumsum([len(row) for row in rows]))
+    begin = 0
+    for sentence in flat:
+        inside = [end for end in ends if begin < end < begin + len(sentence)]
+        assert not inside or len(sentence) > length
+        begin += len(sentence)
+
+
+def test_to_evaluate_on_a_message_is_whole(tiny_tokenizer):
+    text = tiny_tokenizer.text(["i you", "!", "you " * 45, "you " * (MOST_WORDS + 5)], 20)
+    assert np.count_nonzero(text.letters, axis=1).tolist() == [2, 45, MOST_WORDS]
+    assert text.words[1, 46] == END and END not in text.words[2]
+    assert text.rows is text.words
+    assert text.training.shape == (1 + 3 + 51, 21)
+    assert text.message.tolist() == [0, 1, 1, 1, *[2] * 51]
+    later = text.part(1, 2)
+    assert later.message.tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(later.training, text.training[1:4])
+    np.testing.assert_array_equal(later.words, text.words[1:2])
 
 
 def test_order_of_users_does_not_matter(tiny_texts, tiny_tokenizer):

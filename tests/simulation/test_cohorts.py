@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data.population import Population
+from fedkeyboard import evaluation
 from simulation.cohorts import Reader
 
 
@@ -14,8 +15,8 @@ def reader(tiny_population, tiny_tokenizer):
 
 
 def test_training_rows_are_a_draw_of_the_phones_sentences(reader):
-    phone = max(reader.population.phones("train"), key=lambda p: len(reader.text(p).rows))
-    whole = collections.Counter(map(bytes, reader.text(phone).rows))
+    phone = max(reader.population.phones("train"), key=lambda p: len(reader.text(p).training))
+    whole = collections.Counter(map(bytes, reader.text(phone).training))
     some = reader.training_rows(phone, 1, 6)
     assert some.shape == (6, 11)
     assert collections.Counter(map(bytes, some)) <= whole
@@ -28,8 +29,9 @@ def test_training_rows_are_a_draw_of_the_phones_sentences(reader):
 def test_validation_is_on_validation_users_and_always_the_same(reader):
     first, again = (reader.validation_rows(2, 7) for _ in range(2))
     users = {
-        bytes(reader.text(p).rows[:7].tobytes()) for p in reader.population.phones("validation")
+        evaluation.trimmed(reader.text(p).rows[:7]).tobytes()
+        for p in reader.population.phones("validation")
     }
     assert [r.tobytes() for r in first] == [r.tobytes() for r in again]
-    assert {r.tobytes() for r in first} <= users
+    assert {evaluation.trimmed(r).tobytes() for r in first} <= users
     assert len(reader.validation_rows(10**6, 7)) == len(reader.population.phones("validation"))

@@ -7,6 +7,7 @@ import tensorflow as tf
 from fedkeyboard import evaluation, keystrokes, local_training, metrics, model
 from fedkeyboard.errors import UserError
 from fedkeyboard.local_training import LocalTraining
+from fedkeyboard.words import words
 from tflite_export.learner import Learner, weights_sha256
 
 SETTINGS = LocalTraining(0.5, batch_size=4, epochs=2, clipping_norm=1.0)
@@ -45,11 +46,13 @@ def test_some_layers_learn_alone(learner, weights, tokenizer, sizes, texts):
 
 
 def test_evaluate_is_the_evaluation(learner, tokenizer, sizes, texts):
-    text = tokenizer.text(texts, sizes.length)
+    """Of messages that fit into a row: the file has as many positions as it trains on."""
+    text = tokenizer.text([t for t in texts if len(words(t)) < sizes.length], sizes.length)
+    assert len(text.words) == len(text.training) > 3
     prefixes = keystrokes.prefixes(tokenizer.vocabulary)
     scorer = evaluation.LogProbabilitiesScorer(learner.log_probabilities, prefixes)
     counts = metrics.count(text, scorer.score(text))
-    said = learner.evaluate(text.words)
+    said = learner.evaluate(text.training)
     assert (said.words, said.top1_hits, said.top3_hits) == (counts.words, counts.top1, counts.top3)
     assert said.loss == pytest.approx(counts.cross_entropy / counts.predicted, rel=1e-5)
 

@@ -60,7 +60,7 @@ def test_the_gate_decides_by_what_the_phone_held_back(
     monkeypatch.setattr(Learner, "evaluate", watched)
     (ruined,), (learned,) = on_phones.personalize(learner, [text], prefixes, grid)
     cut = metrics.trained_sentences(len(text.words))
-    assert all(np.array_equal(rows, text.words[cut - 2 : cut]) for rows, _ in seen)
+    assert all(np.array_equal(rows, text.part(cut - 2, cut).training) for rows, _ in seen)
     assert not ruined.kept and ruined.gated.after == ruined.personal.before
     assert ruined.personal.after.cross_entropy > 100 * ruined.personal.before.cross_entropy
     before, _, after = (said for _, said in seen)
