@@ -5,6 +5,7 @@ suggestions and no error; `golden.json` shows it (the rules are in `fedkeyboard.
 were written for this file; none is from a corpus, so that a package holds nobody's messages.
 """
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -96,7 +97,7 @@ def content(
     """
     rows = training_rows(tokenizer, length)
     learner.reset()
-    losses = learner.fit(rows, _TRAINING)
+    losses = learner.fit(rows, dataclasses.replace(_TRAINING, batch_size=len(rows)))
     learner.reset()
     return {
         "probability_tolerance": PROBABILITY_TOLERANCE,
@@ -125,7 +126,7 @@ def must_agree(probabilities: list[float]) -> list[bool]:
 
 
 def training_rows(tokenizer: Tokenizer, length: int) -> np.ndarray:
-    """Returns the sentences of `training`: int32 `[8, T + 1]`."""
+    """Returns the sentences of `training`: int32 `[B, T + 1]`, B at least 8."""
     return tokenizer.rows(_LEARNED, length)
 
 
