@@ -29,21 +29,8 @@ from fedkeyboard.executor import Executor
 from fedkeyboard.federated_context import FederatedContext
 from fedkeyboard.worker import Worker
 
-# A large process takes a while to be gone after its connections are.
-_DEATH_SECONDS = 10.0
-
 _M_MMAP_THRESHOLD = -3  # Of glibc's malloc.h.
 _LARGE_BYTES = 1_000_000
-
-_MAX_MESSAGE_BYTES = 2 * 1000 * 1000 * 1000
-_CHANNEL_OPTIONS = (
-    # As TFF's own channel.
-    ("grpc.max_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    # An http_proxy in the environment is not for a process on this machine.
-    ("grpc.enable_http_proxy", 0),
-)
 
 
 @contextlib.contextmanager
@@ -84,10 +71,9 @@ def tff_runtime(
     # puts the next into its heaps, which fragment; by this they return as soon as they are freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     worker = workers.start(concurrent_clients or 2 * len(os.sched_getaffinity(0)), threads or 1)
-    channel = open_channel(worker)
     executors = weakref.WeakSet[Executor]()
     loop_thread = _LoopThread()
-    stub = tff.framework.RemoteExecutorGrpcStub(_Calls(channel, worker))
+    stub = tff.framework.RemoteExecutorGrpcStub(_Calls(worker))
 
     def executor(clients: int) -> Executor:
         remote = Executor(stub, clients)
@@ -107,13 +93,8 @@ def tff_runtime(
         for remote in executors:
             remote.close()
         context.close()
-        channel.close()
+        worker.channel.close()
         worker.log.close()
-
-
-def open_channel(worker: Worker) -> grpc.Channel:
-    """Connects to the worker."""
-    return grpc.insecure_channel(f"127.0.0.1:{worker.port}", _CHANNEL_OPTIONS)
 
 
 class _LoopThread:
@@ -140,8 +121,7 @@ class _LoopThread:
 class _Calls:
     """The part of a `grpc.Channel` that TFF's stub uses; a call fails for good with the worker."""
 
-    def __init__(self, channel: grpc.Channel, worker: Worker):
-        self._channel = channel
+    def __init__(self, worker: Worker):
         self._worker = worker
 
     def subscribe(self, callback: Callable[..., None], try_to_connect: bool = False) -> None:
@@ -151,7 +131,7 @@ class _Calls:
         """
 
     def unary_unary(self, method: str, **serializers: Any) -> Callable[[Any], Any]:
-        send = self._channel.unary_unary(method, **serializers)
+        send = self._worker.channel.unary_unary(method, **serializers)
         # TFF frees values while it handles an error, or from a finalizer, and expects no other
         # error there than gRPC's. In a worker that is gone all values are free.
         frees = method.rpartition("/")[2].startswith("Dispose")
@@ -178,7 +158,7 @@ def _failure(worker: Worker, error: grpc.RpcError) -> RunFailure | None:
     """
     unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
     with contextlib.suppress(subprocess.TimeoutExpired):
-        worker.process.wait(_DEATH_SECONDS if unavailable else 0)
+        worker.process.wait(workers.DEATH_SECONDS if unavailable else 0)
     if worker.process.returncode is not None:
         words = workers.last_words(worker.process, worker.log)
         return RunFailure(
