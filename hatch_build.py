@@ -17,10 +17,7 @@ class WorkerLibrary(BuildHookInterface):
         try:
             library = preload["build"]()
         except OSError as error:
-            self.app.abort(
-                f"fedkeyboard: cannot compile fedkeyboard/*.c ({error}); install a C compiler "
-                "(apt install gcc)"
-            )
+            self.app.abort(f"fedkeyboard: cannot compile fedkeyboard/*.c ({error})")
         self._directory = tempfile.TemporaryDirectory()
         path = pathlib.Path(self._directory.name, preload["INSTALLED_NAME"])
         path.write_bytes(library)

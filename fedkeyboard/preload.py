@@ -44,7 +44,7 @@ def build() -> bytes:
     """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        raise FileNotFoundError("no C compiler: neither cc, gcc nor clang is on the PATH")
+        raise FileNotFoundError("no C compiler: no cc, gcc or clang on the PATH (apt install gcc)")
     with tempfile.TemporaryDirectory(prefix="fedkeyboard-") as directory:
         output = pathlib.Path(directory, "worker.so")
         try:

@@ -14,6 +14,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import threading
 import weakref
@@ -31,6 +32,9 @@ from fedkeyboard.worker import Worker
 
 _M_MMAP_THRESHOLD = -3  # Of glibc's malloc.h.
 _LARGE_BYTES = 1_000_000
+
+# The worker makes a thread for each; at 100,000 of them it hangs, at a billion it aborts.
+_MOST_AT_A_TIME = 1024
 
 
 @contextlib.contextmanager
@@ -61,12 +65,12 @@ def tff_runtime(
       The worker.
 
     Raises:
-      UserError: If a number is not positive.
-      RunFailure: If the worker does not start.
+      UserError: If a number is not positive, or beyond any machine.
+      RunFailure: If the worker does not start, or could not be kept from others.
     """
     for name, value in (("concurrent_clients", concurrent_clients), ("threads", threads)):
-        if value is not None and value < 1:
-            raise UserError(f"{name}: {value} given, must be at least 1")
+        if value is not None and not 1 <= value <= _MOST_AT_A_TIME:
+            raise UserError(f"runtime.{name}: {value} given, must be 1 to {_MOST_AT_A_TIME}")
     # States come and go as messages of megabytes. glibc takes the first one's size for usual and
     # puts the next into its heaps, which fragment; by this they return as soon as they are freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
@@ -161,10 +165,14 @@ def _failure(worker: Worker, error: grpc.RpcError) -> RunFailure | None:
         worker.process.wait(workers.DEATH_SECONDS if unavailable else 0)
     if worker.process.returncode is not None:
         words = workers.last_words(worker.process, worker.log)
-        return RunFailure(
-            f"TFF's worker died ({words}); the usual cause is too little memory: use fewer "
-            "concurrent clients or a smaller cohort, then continue with --resume"
-        )
+        cause = ""
+        # What the kernel's out-of-memory killer sends, or what C++ says of its own accord.
+        if worker.process.returncode == -signal.SIGKILL or "bad_alloc" in words:
+            cause = (
+                "the usual cause is too little memory: use fewer concurrent clients or a smaller "
+                "cohort, then "
+            )
+        return RunFailure(f"TFF's worker died ({words}); {cause}continue with --resume")
     if unavailable or error.code() is grpc.StatusCode.FAILED_PRECONDITION:
         return RunFailure(f"TFF's worker refused a call: {' '.join(error.details().split())}")
     return None
