@@ -224,7 +224,7 @@ def test_the_worker_closes_all_connections_but_its_parents(tmp_path, monkeypatch
         tempfile, "TemporaryDirectory", lambda prefix: contextlib.nullcontext(str(tmp_path))
     )
     with tff_runtime() as worker:
-        (name,) = tmp_path.iterdir()
+        (name,) = filter(pathlib.Path.is_socket, tmp_path.iterdir())
         name.chmod(0o777)
 
         def served():
@@ -332,9 +332,24 @@ def test_told_so_it_is_protected_all_the_same_where_that_works(monkeypatch, capl
     assert not caplog.records
 
 
-def test_a_library_without_effect_is_noticed(tmp_path, monkeypatch):
+def test_a_library_without_effect_is_noticed(monkeypatch):
     monkeypatch.setattr(preload, "_SOURCES", preload._SOURCES[1:])
     with pytest.raises(RunFailure, match="had no effect; FEDKEYBOARD_UNPROTECTED_WORKER=1"):
+        tff_runtime().__enter__()
+    assert not own_workers()
+
+
+def test_a_worker_that_listens_on_the_network_is_ended(tmp_path, monkeypatch):
+    source = tmp_path / "listen.c"
+    source.write_text("""
+#include <netinet/in.h>
+#include <sys/socket.h>
+__attribute__((constructor)) static void all_addresses(void) {
+  listen(socket(AF_INET, SOCK_STREAM, 0), 1);
+}
+""")
+    monkeypatch.setattr(preload, "_SOURCES", [*preload._SOURCES, source])
+    with pytest.raises(RunFailure, match="listens on the network"):
         tff_runtime().__enter__()
     assert not own_workers()
 
