@@ -41,7 +41,7 @@ from fedkeyboard.errors import RunFailure
 _LOG = logging.getLogger("fedkeyboard")
 
 # Set to 1, it lets the worker start where nothing can keep others from it.
-UNPROTECTED = "FEDKEYBOARD_UNPROTECTED_WORKER"
+_UNPROTECTED = "FEDKEYBOARD_UNPROTECTED_WORKER"
 
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
@@ -124,10 +124,10 @@ def start(concurrent_clients: int, threads: int) -> Worker:
     try:
         return _start_protected(flags, environment, preload.library())
     except OSError as error:
-        if os.environ.get(UNPROTECTED) != "1":
+        if os.environ.get(_UNPROTECTED) != "1":
             raise RunFailure(
-                f"TFF's worker was not started, since others could reach it: {error}; "
-                f"{UNPROTECTED}=1 starts it all the same, and whoever reaches an address of this "
+                f"TFF's worker was not started, since it cannot be kept from others: {error}; "
+                f"{_UNPROTECTED}=1 starts it all the same, and whoever reaches an address of this "
                 "machine can then read and write your files"
             ) from error
         return _start_unprotected(flags, environment, error)
@@ -187,10 +187,13 @@ def _start_unprotected(flags: list[str], environment: dict[str, str], why: OSErr
         unless_started.callback(log.close)
         unless_started.callback(stop, process)
         deadline = time.monotonic() + _START_SECONDS
-        while (listening := _listening(process.pid)) is None:
+        listening = None
+        while listening is None:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise _not_started(process, log)
             time.sleep(_POLL_SECONDS)
+            with contextlib.suppress(OSError):  # It may have ended: the next look tells.
+                listening = _listening(process.pid)
         unless_started.pop_all()
     address, port = listening
     _LOG.warning(
@@ -198,7 +201,7 @@ def _start_unprotected(flags: list[str], environment: dict[str, str], why: OSErr
         "reaches it can read and write your files (%s)",
         "all addresses" if address.is_unspecified else address,
         port,
-        UNPROTECTED,
+        _UNPROTECTED,
         why,
     )
     channel = grpc.insecure_channel(f"127.0.0.1:{port}", _CHANNEL_OPTIONS)
@@ -228,7 +231,8 @@ def _only_connection() -> tuple[socket.socket, grpc.Channel, grpc.Future]:
             answer = channel.unary_unary("/fedkeyboard/ready").future(b"", timeout=_START_SECONDS)
             connected = select.poll()
             connected.register(listener, select.POLLIN)
-            connected.poll(_START_SECONDS * 1000)
+            if not connected.poll(_START_SECONDS * 1000):
+                raise OSError(f"no connection to a socket in {directory}")
         finally:
             os.close(handle)
     return listener, channel, answer
@@ -297,14 +301,19 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def _listening(pid: int) -> tuple[_Address, int] | None:
-    """The network address and port on which process `pid` listens, from Linux' /proc."""
+    """The network address and port on which process `pid` listens, from Linux' /proc.
+
+    Raises:
+      OSError: If /proc does not tell, for instance since the process has ended.
+    """
     process = pathlib.Path("/proc", str(pid))
-    try:
-        own = {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
-        # A kernel without IPv6 has no tcp6.
-        tables = [path.read_text() for path in sorted((process / "net").glob("tcp*"))]
-    except OSError:  # A descriptor closed meanwhile, or the process ended: the caller looks again.
-        return None
+    own = set()
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # Closed meanwhile.
+            own.add(os.readlink(descriptor))
+    tables = [(process / "net/tcp").read_text()]
+    with contextlib.suppress(FileNotFoundError):  # A kernel without IPv6.
+        tables.append((process / "net/tcp6").read_text())
     for line in "".join(tables).splitlines():
         fields = line.split()
         # Local address, state (0A: listening), inode.

@@ -160,6 +160,13 @@ def targets(worker):
     return network + local
 
 
+def served_strangers(worker, user=None):
+    """What a stranger gets from all that the worker listens on."""
+    found = targets(worker)
+    assert found, "the stranger had nothing to call"
+    return set(strangers_call(found, user))
+
+
 # --- in this process -----------------------------------------------------------------------------
 
 
@@ -206,28 +213,25 @@ def test_sums_keep_values_and_leave_no_worker():
 def test_nobody_but_the_parent_is_served(user, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with tff_runtime() as worker:
-        found = targets(worker)
-        assert found, "the stranger had nothing to call"
-        assert set(strangers_call(found, user)) == {"out"}
-        assert not any(target[0].isdigit() for target in found), "it listens on the network"
+        assert served_strangers(worker, user) == {"out"}
+        assert not any(target[0].isdigit() for target in targets(worker)), "on the network"
         assert not list(tmp_path.iterdir())  # Its socket has no name any more.
         assert run(total, [1, 2, 3]) == 6
 
 
-def test_the_worker_closes_all_connections_but_its_parents(tmp_path, monkeypatch):
-    # The name of its socket stays, for everybody, as if a stranger had been faster.
-    tmp_path.chmod(0o755)
-    for directory in (*tmp_path.parents, tmp_path):
-        if directory.stat().st_uid == os.getuid() and directory.is_relative_to("/tmp"):
-            directory.chmod(0o755)
-    monkeypatch.setattr(
-        tempfile, "TemporaryDirectory", lambda prefix: contextlib.nullcontext(str(tmp_path))
-    )
-    with tff_runtime() as worker:
-        (name,) = filter(pathlib.Path.is_socket, tmp_path.iterdir())
+def test_the_worker_closes_all_connections_but_its_parents(monkeypatch):
+    with contextlib.ExitStack() as stack:
+        # The socket's name stays, for everybody, as if a stranger had been faster.
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        os.chmod(directory, 0o755)
+        monkeypatch.setattr(
+            tempfile, "TemporaryDirectory", lambda prefix: contextlib.nullcontext(directory)
+        )
+        stack.enter_context(tff_runtime())
+        (name,) = filter(pathlib.Path.is_socket, pathlib.Path(directory).iterdir())
         name.chmod(0o777)
 
-        def served():
+        def is_served():
             """Whether the worker greets, as HTTP/2 does, who connects."""
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(AT_MOST)
@@ -237,16 +241,18 @@ def test_the_worker_closes_all_connections_but_its_parents(tmp_path, monkeypatch
                 except ConnectionResetError:
                     return False
 
-        assert served()  # A second connection of the parent's.
+        assert is_served()  # A second connection of the parent's.
         assert strangers_call([f"unix:{name}"]) == ["out"]
         if os.getuid() == 0:
             assert strangers_call([f"unix:{name}"], NOBODY) == ["out"]
         if (child := os.fork()) == 0:
-            os._exit(served())
+            try:
+                os._exit(is_served())
+            finally:
+                os._exit(2)
         assert os.waitpid(child, 0)[1] == 0
-        assert served()
+        assert is_served()
         assert run(total, [1, 2, 3]) == 6
-    assert not is_gone(os.getpid()) and is_gone(worker.pid)
 
 
 def install(library, directory, monkeypatch):
@@ -283,7 +289,7 @@ def test_a_damaged_library_is_replaced_or_the_run_refused(damage, tmp_path, monk
     install(DAMAGES[damage](preload.library()), tmp_path / "installed", monkeypatch)
     monkeypatch.setenv("HOME", "/nonexistent")
     with tff_runtime() as worker:
-        assert strangers_call(targets(worker)) == ["out"] * len(targets(worker))
+        assert served_strangers(worker) == {"out"}
     without_compiler(tmp_path / "bin", monkeypatch)
     with pytest.raises(RunFailure, match="no C compiler.*apt install gcc") as failure:
         tff_runtime().__enter__()
@@ -300,7 +306,7 @@ def test_an_installed_library_needs_no_compiler_no_home_and_is_no_other_codes(
     without_compiler(tmp_path / "bin", monkeypatch)
     monkeypatch.setenv("HOME", "/nonexistent")
     with tff_runtime() as worker:
-        assert strangers_call(targets(worker)) == ["out"] * len(targets(worker))
+        assert served_strangers(worker) == {"out"}
     assert not caplog.records
     edited = tmp_path / "blocks.c"
     edited.write_bytes(preload._SOURCES[1].read_bytes() + b"\n")
@@ -318,7 +324,7 @@ def test_told_so_it_runs_unprotected_and_warns(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("FEDKEYBOARD_UNPROTECTED_WORKER", "1")
     with caplog.at_level(logging.WARNING, "fedkeyboard"), tff_runtime() as worker:
         assert run(total, [1, 2, 3]) == 6
-        assert strangers_call(targets(worker)) == ["in"]  # So the strangers above do know the way.
+        assert served_strangers(worker) == {"in"}  # So the strangers above do know the way.
     (record,) = caplog.records
     assert "listens on all addresses" in record.getMessage()
     assert "no C compiler" in record.getMessage()
@@ -328,7 +334,7 @@ def test_told_so_it_runs_unprotected_and_warns(tmp_path, monkeypatch, caplog):
 def test_told_so_it_is_protected_all_the_same_where_that_works(monkeypatch, caplog):
     monkeypatch.setenv("FEDKEYBOARD_UNPROTECTED_WORKER", "1")
     with tff_runtime() as worker:
-        assert strangers_call(targets(worker)) == ["out"] * len(targets(worker))
+        assert served_strangers(worker) == {"out"}
     assert not caplog.records
 
 
