@@ -57,7 +57,7 @@ _CHANNEL_OPTIONS = (
     # An http_proxy in the environment is not for a process on this machine.
     ("grpc.enable_http_proxy", 0),
     # There is no second connection: the first one waits for the worker as long as the start may
-    # take, and stays when nothing was sent for half an hour.
+    # take, and is never given up for being idle.
     ("grpc.min_reconnect_backoff_ms", int(_START_SECONDS * 1000)),
     ("grpc.client_idle_timeout_ms", 2**31 - 1),
 )
