@@ -38,8 +38,7 @@ def plain_runtime(concurrent_clients: int, threads: int) -> Iterator[None]:
     """
     started = worker.start(concurrent_clients, threads)
     try:
-        channel = runtime.open_channel(started)
-        stub = tff.framework.RemoteExecutorGrpcStub(channel)
+        stub = tff.framework.RemoteExecutorGrpcStub(started.channel)
 
         def executor(cardinalities):
             cardinalities.setdefault(tff.CLIENTS, 0)

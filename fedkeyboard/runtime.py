@@ -14,6 +14,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import threading
 import weakref
@@ -29,21 +30,11 @@ from fedkeyboard.executor import Executor
 from fedkeyboard.federated_context import FederatedContext
 from fedkeyboard.worker import Worker
 
-# A large process takes a while to be gone after its connections are.
-_DEATH_SECONDS = 10.0
-
 _M_MMAP_THRESHOLD = -3  # Of glibc's malloc.h.
 _LARGE_BYTES = 1_000_000
 
-_MAX_MESSAGE_BYTES = 2 * 1000 * 1000 * 1000
-_CHANNEL_OPTIONS = (
-    # As TFF's own channel.
-    ("grpc.max_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    # An http_proxy in the environment is not for a process on this machine.
-    ("grpc.enable_http_proxy", 0),
-)
+# The worker makes a thread for each; at 100,000 of them it hangs, at a billion it aborts.
+_MOST_AT_A_TIME = 1024
 
 
 @contextlib.contextmanager
@@ -74,20 +65,19 @@ def tff_runtime(
       The worker.
 
     Raises:
-      UserError: If a number is not positive.
-      RunFailure: If the worker does not start.
+      UserError: If a number is not positive, or beyond any machine.
+      RunFailure: If the worker does not start, or could not be kept from others.
     """
     for name, value in (("concurrent_clients", concurrent_clients), ("threads", threads)):
-        if value is not None and value < 1:
-            raise UserError(f"{name}: {value} given, must be at least 1")
+        if value is not None and not 1 <= value <= _MOST_AT_A_TIME:
+            raise UserError(f"runtime.{name}: {value} given, must be 1 to {_MOST_AT_A_TIME}")
     # States come and go as messages of megabytes. glibc takes the first one's size for usual and
     # puts the next into its heaps, which fragment; by this they return as soon as they are freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     worker = workers.start(concurrent_clients or 2 * len(os.sched_getaffinity(0)), threads or 1)
-    channel = open_channel(worker)
     executors = weakref.WeakSet[Executor]()
     loop_thread = _LoopThread()
-    stub = tff.framework.RemoteExecutorGrpcStub(_Calls(channel, worker))
+    stub = tff.framework.RemoteExecutorGrpcStub(_Calls(worker))
 
     def executor(clients: int) -> Executor:
         remote = Executor(stub, clients)
@@ -107,13 +97,8 @@ def tff_runtime(
         for remote in executors:
             remote.close()
         context.close()
-        channel.close()
+        worker.channel.close()
         worker.log.close()
-
-
-def open_channel(worker: Worker) -> grpc.Channel:
-    """Connects to the worker."""
-    return grpc.insecure_channel(f"127.0.0.1:{worker.port}", _CHANNEL_OPTIONS)
 
 
 class _LoopThread:
@@ -140,8 +125,7 @@ class _LoopThread:
 class _Calls:
     """The part of a `grpc.Channel` that TFF's stub uses; a call fails for good with the worker."""
 
-    def __init__(self, channel: grpc.Channel, worker: Worker):
-        self._channel = channel
+    def __init__(self, worker: Worker):
         self._worker = worker
 
     def subscribe(self, callback: Callable[..., None], try_to_connect: bool = False) -> None:
@@ -151,7 +135,7 @@ class _Calls:
         """
 
     def unary_unary(self, method: str, **serializers: Any) -> Callable[[Any], Any]:
-        send = self._channel.unary_unary(method, **serializers)
+        send = self._worker.channel.unary_unary(method, **serializers)
         # TFF frees values while it handles an error, or from a finalizer, and expects no other
         # error there than gRPC's. In a worker that is gone all values are free.
         frees = method.rpartition("/")[2].startswith("Dispose")
@@ -178,13 +162,17 @@ def _failure(worker: Worker, error: grpc.RpcError) -> RunFailure | None:
     """
     unavailable = error.code() is grpc.StatusCode.UNAVAILABLE
     with contextlib.suppress(subprocess.TimeoutExpired):
-        worker.process.wait(_DEATH_SECONDS if unavailable else 0)
+        worker.process.wait(workers.DEATH_SECONDS if unavailable else 0)
     if worker.process.returncode is not None:
         words = workers.last_words(worker.process, worker.log)
-        return RunFailure(
-            f"TFF's worker died ({words}); the usual cause is too little memory: use fewer "
-            "concurrent clients or a smaller cohort, then continue with --resume"
-        )
+        cause = ""
+        # What the kernel's out-of-memory killer sends, or what C++ says of its own accord.
+        if worker.process.returncode == -signal.SIGKILL or "bad_alloc" in words:
+            cause = (
+                "the usual cause is too little memory: use fewer concurrent clients or a smaller "
+                "cohort, then "
+            )
+        return RunFailure(f"TFF's worker died ({words}); {cause}continue with --resume")
     if unavailable or error.code() is grpc.StatusCode.FAILED_PRECONDITION:
         return RunFailure(f"TFF's worker refused a call: {' '.join(error.details().split())}")
     return None

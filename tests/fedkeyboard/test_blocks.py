@@ -1,10 +1,12 @@
 """blocks.c, in a process of its own into which it is preloaded."""
 
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
-from fedkeyboard import worker
+from fedkeyboard import preload
 
 PRELUDE = """
 import ctypes, random, threading
@@ -23,8 +25,11 @@ def take(size, alignment=64):
 
 
 def preloaded(program):
-    environment = dict(os.environ, LD_PRELOAD=str(worker._preloaded_library()))
-    subprocess.run([sys.executable, "-c", PRELUDE + program], env=environment, check=True)
+    with tempfile.TemporaryDirectory() as directory:
+        library = pathlib.Path(directory, "worker.so")
+        library.write_bytes(preload.library())
+        environment = dict(os.environ, LD_PRELOAD=str(library))
+        subprocess.run([sys.executable, "-c", PRELUDE + program], env=environment, check=True)
 
 
 def test_a_block_is_used_again_by_what_fits_it_and_by_nothing_else():
