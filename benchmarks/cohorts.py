@@ -9,7 +9,7 @@ from data.cleaning import Cleaning
 from data.population import Population
 from data.prepare import ensure_chitchat
 from fedkeyboard import model
-from fedkeyboard.tokenizer import PAD, Tokenizer
+from fedkeyboard.tokenizer import PAD, Tokenizer, default_minimum_users
 from simulation.cohorts import Reader
 from simulation.experiment import POPULATIONS
 
@@ -60,7 +60,8 @@ def draw(*, quick: bool) -> list[Cohort]:
     """
     with Population.open(ensure_chitchat(POPULATIONS, cleaning=Cleaning())) as population:
         texts = map(population.sentences, population.users("train"))
-        tokenizer = Tokenizer.learn(texts, vocabulary_size=10_000, minimum_users=2)
+        fewest = default_minimum_users(len(population.users("train")))
+        tokenizer = Tokenizer.learn(texts, vocabulary_size=10_000, minimum_users=fewest)
         sizes = model.Sizes(len(tokenizer))
         reader = Reader(population, tokenizer, sizes.length, seed=0)
         phones = population.phones("train")

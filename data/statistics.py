@@ -8,7 +8,7 @@ import numpy as np
 from data.population import SPLITS, Population
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import PERCENTILES, distribution
-from fedkeyboard.tokenizer import UNKNOWN, Tokenizer
+from fedkeyboard.tokenizer import UNKNOWN, Tokenizer, default_minimum_users
 
 _FEWEST_WORDS = 50  # Of a user whose distribution is compared.
 
@@ -17,7 +17,7 @@ def describe(
     population: Population,
     *,
     vocabulary_size: int = 10_000,
-    minimum_users: int = 2,
+    minimum_users: int | None = None,
     sample: int = 2000,
     seed: int = 0,
     on_phone: Callable[[], None] | None = None,
@@ -28,7 +28,7 @@ def describe(
       population: The population.
       vocabulary_size: Of the vocabulary, learned on the sampled training users, whose misses are
         counted; with the four special entries.
-      minimum_users: How many users must have written a word of it.
+      minimum_users: How many users must have written a word of it; default, as in an experiment.
       sample: Phones, and users, that are read of each split.
       seed: Draws them.
       on_phone: Called after each phone that was read.
@@ -46,6 +46,8 @@ def describe(
         return [numbers[i] for i in np.sort(generator.choice(len(numbers), sample, replace=False))]
 
     training = some(population.users("train"))
+    if minimum_users is None:
+        minimum_users = default_minimum_users(len(training))
     minimum_users = min(minimum_users, len(training))
     try:
         tokenizer = Tokenizer.learn(

@@ -164,7 +164,10 @@ def stats(
     vocabulary_size: Annotated[
         int, typer.Option(min=8, help="Of the vocabulary whose misses are counted.")
     ] = 10_000,
-    minimum_users: Annotated[int, typer.Option(min=1, help="Who wrote a word of it.")] = 2,
+    minimum_users: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many wrote a word of it; default, as in an experiment."),
+    ] = None,
     sample: Annotated[int, typer.Option(min=1, help="Read at most so many phones a split.")] = 2000,
     as_json: AsJson = False,
 ) -> None:

@@ -93,7 +93,12 @@ class SubwordTokenizer(Tokenizer):
 
 
 def learn(
-    users: Iterable[Iterable[str]], *, kind: Kind, vocabulary_size: int, minimum_users: int
+    users: Iterable[Iterable[str]],
+    *,
+    kind: Kind,
+    vocabulary_size: int,
+    minimum_users: int,
+    digits: bool = False,
 ) -> Tokenizer:
     """Learns a vocabulary of words or of pieces from raw sentences.
 
@@ -102,11 +107,12 @@ def learn(
       kind: What its entries are: whole words, or pieces by one of the two methods.
       vocabulary_size: Entries, the four special ones included; fewer if the text has fewer.
       minimum_users: How many users must have written a word.
+      digits: Whether words with digits may be entries, or give pieces.
 
     Raises:
       UserError: If fewer than three words are left, or they have more characters than fit.
     """
-    counts = shared_words(users, minimum_users)
+    counts = shared_words(users, minimum_users, digits)
     whole = Tokenizer.of_counts(counts, vocabulary_size)
     if kind == "word":
         return whole

@@ -16,6 +16,7 @@ import collections
 import dataclasses
 import functools
 import io
+import math
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ VOCABULARY_FILE = "vocabulary.txt"
 # Longer ones are no words, and SentencePiece drops them without a word of its own.
 LONGEST_WORD = 100  # characters
 _FEWEST_WORDS = 3  # as many as are suggested
+_FEWEST_USERS = 3
 SPACE = "\u2581"  # SentencePiece writes the space between words as this character
 
 
@@ -96,22 +98,27 @@ class Tokenizer:
 
     @classmethod
     def learn(
-        cls, users: Iterable[Iterable[str]], *, vocabulary_size: int, minimum_users: int
+        cls,
+        users: Iterable[Iterable[str]],
+        *,
+        vocabulary_size: int,
+        minimum_users: int,
+        digits: bool = False,
     ) -> "Tokenizer":
         """Learns the most frequent words of `users`, each an iterable of raw sentences.
 
-        Words of fewer than `minimum_users` users are left out: a word that only one person writes
-        says more about that person than about the language.
+        Which words may be entries: `shared_words`.
 
         Args:
           users: The text of each training user.
           vocabulary_size: Entries, the four special ones included; fewer if the text has fewer.
           minimum_users: How many users must have written a word.
+          digits: Whether words with digits may be entries.
 
         Raises:
           UserError: If fewer than three words are left.
         """
-        return cls.of_counts(shared_words(users, minimum_users), vocabulary_size)
+        return cls.of_counts(shared_words(users, minimum_users, digits), vocabulary_size)
 
     @classmethod
     def of_counts(cls, counts: dict[str, int], vocabulary_size: int) -> "Tokenizer":
@@ -260,8 +267,25 @@ def filled(rows: Sequence[Sequence[int]], columns: int) -> np.ndarray:
     return array
 
 
-def shared_words(users: Iterable[Iterable[str]], minimum_users: int) -> dict[str, int]:
-    """Counts the words that at least `minimum_users` of `users` wrote.
+def default_minimum_users(users: int) -> int:
+    """Returns how many of so many users must have written a word, if nobody says it.
+
+    A tenth of the square root, and no fewer than three: 3 of up to 900 users, 10 of 10,000, 100 of
+    a million. What two people share is their secret; and the more people there are, the more of them
+    share by chance what is no word of the language.
+    """
+    return max(_FEWEST_USERS, math.ceil(math.sqrt(users) / 10))
+
+
+def shared_words(
+    users: Iterable[Iterable[str]], minimum_users: int, digits: bool = False
+) -> dict[str, int]:
+    """Counts the words of `users` that a vocabulary may have.
+
+    Left out are those that fewer than `minimum_users` wrote, since they say more about these people
+    than about the language; and, unless `digits` is set, those with a digit: passwords, telephone
+    and card numbers, names of rooms and courses. Neither makes a vocabulary private: a pass phrase
+    of plain letters that enough users wrote is in it.
 
     Returns:
       By word, in an order that does not depend on that of the users.
@@ -278,7 +302,9 @@ def shared_words(users: Iterable[Iterable[str]], minimum_users: int) -> dict[str
     shared = {
         word: counts[word]
         for word in sorted(counts)
-        if writers[word] >= minimum_users and len(word) <= LONGEST_WORD
+        if writers[word] >= minimum_users
+        and len(word) <= LONGEST_WORD
+        and (digits or not any(map(str.isdecimal, word)))
     }
     if len(shared) < _FEWEST_WORDS:
         raise UserError(

@@ -18,6 +18,7 @@ import tomli_w
 
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
+from fedkeyboard.tokenizer import default_minimum_users
 
 Count = Annotated[int, pydantic.Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, pydantic.Field(ge=1e-12, le=1e6, allow_inf_nan=False)]
@@ -61,11 +62,17 @@ class Tokenizer(_Section):
     """The vocabulary: entries with the four special ones, of words that so many users wrote.
 
     Entries are whole words, or pieces of words (`fedkeyboard.subwords`).
+
+    Attributes:
+      minimum_users: Default, by the number of training users (`tokenizer.default_minimum_users`);
+        in a run's config.toml the number that this was.
+      digits: Whether words with digits may be entries: numbers, and what mixes letters and digits.
     """
 
     kind: Literal["word", "bpe", "unigram"] = "word"
     vocabulary_size: Annotated[int, pydantic.Field(ge=8, le=1_000_000)] = 10_000
-    minimum_users: Count = 2
+    minimum_users: Count | None = None
+    digits: bool = False
 
 
 class Model(_Section):
@@ -383,6 +390,15 @@ def replace(config: Config, values: Mapping[str, Any], name: str) -> Config:
     for key, value in values.items():
         _put(tree, key, value, name)
     return checked(Config, tree, name)
+
+
+def of_population(config: Config, training_users: int) -> Config:
+    """Returns an experiment with the defaults that follow from the number of training users."""
+    if config.tokenizer.minimum_users is not None:
+        return config
+    users = default_minimum_users(training_users)
+    tokenizer = config.tokenizer.model_copy(update={"minimum_users": users})
+    return config.model_copy(update={"tokenizer": tokenizer})
 
 
 def differences(config: Config, other: Config) -> list[str]:

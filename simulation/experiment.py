@@ -55,11 +55,14 @@ def begin(
                 f"            the training phones are voices of {len(population.users('train')):,} "
                 "real users",
             )
+        config = configs.of_population(config, len(population.users("train")))
         of_run = fleet.of(config, population)
         texts = map(population.sentences, population.users("train"))
         tokenizer = subwords.learn(texts, **config.tokenizer.model_dump())
         progress.say(
-            console, f"vocabulary  {len(tokenizer):,} entries, learned on the training users"
+            console,
+            f"vocabulary  {len(tokenizer):,} entries, of words that "
+            f"{config.tokenizer.minimum_users} or more training users wrote",
         )
         with directories.claimed(out):
             directories.check_new(out)
@@ -151,6 +154,8 @@ def resume(
         if population_file is not None or run.config.population.file is not None:
             # Its fingerprint says whether it is the same population, not its name.
             config = config.model_copy(update={"population": run.config.population})
+        if config.tokenizer.minimum_users is None:
+            config = configs.of_population(config, run.population_record()["users"]["train"])
         different = configs.differences(run.config, config)
         if different:
             raise UserError(

@@ -33,6 +33,7 @@ from simulation import directories
 
 PACKAGE = "export"
 _UPDATES = "rounds_of_updates.json"
+_RECORDED = {"file", "fingerprint", "phones", "users", "multiplied"}  # population.json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Run:
         """Reads `population.json`: file, fingerprint, and of each split the phones and users."""
         path = self.path / "population.json"
         record = _read_json(path)
-        if not isinstance(record, dict) or not {"file", "fingerprint", "phones"} <= set(record):
+        if not isinstance(record, dict) or not set(record) >= _RECORDED:
             raise RunFailure(f"{path}: damaged: not what a run begins with; begin a new run")
         return record
 

@@ -185,6 +185,7 @@ def _run_trial(
         study.enqueue_trial({key: ranges.setting(drawn, key) for key in sweep.ranges})
     asked = study.ask(sweep.ranges)
     config = configs.replace(sweep.experiment, asked.params, f"trial {number}")
+    config = configs.of_population(config, len(population.users("train")))
     shown = "  ".join(f"{k} {sweep_report.setting(v)}" for k, v in asked.params.items())
     progress.say(console, f"trial {number}/{sweep.trials}  {shown}")
     with directories.claimed(path):

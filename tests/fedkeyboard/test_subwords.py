@@ -100,3 +100,13 @@ def test_frequent_words_take_one_piece(tiny_texts, tiny_subwords):
     pieces = {word: len(tiny_subwords.encode(word)) for word in counts}
     frequent = [word for word, _ in counts.most_common(30)]
     assert np.mean([pieces[word] for word in frequent]) < 1.2 < np.mean(list(pieces.values()))
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_no_piece_has_a_digit_unless_asked_for(kind, tiny_texts):
+    users = [[*user, "it is tr0ub4dor3zx", "call 5551234567 now"] for user in tiny_texts]
+    how = {"kind": kind, "vocabulary_size": 300, "minimum_users": 2}
+    learned, asked = (subwords.learn(users, **how, digits=digits) for digits in (False, True))
+    has = [any(map(str.isdecimal, "".join(of.vocabulary))) for of in (learned, asked)]
+    assert has == [False, True]
+    assert learned.encode("tr0ub4dor3zx") == [UNKNOWN]

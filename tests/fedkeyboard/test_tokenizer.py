@@ -15,6 +15,7 @@ from fedkeyboard.tokenizer import (
     SPECIAL,
     UNKNOWN,
     Tokenizer,
+    default_minimum_users,
     packed,
 )
 from fedkeyboard.words import words
@@ -140,3 +141,27 @@ def test_mashed_keys_are_no_word():
     texts = [["yes no maybe " + "x" * 5000]] * 2
     learned = Tokenizer.learn(texts, vocabulary_size=100, minimum_users=2)
     assert sorted(learned.vocabulary[4:]) == ["maybe", "no", "yes"]
+
+
+SECRETS = ("tr0ub4dor3zx", "5551234567", "gb29nwbk60161331926819", "4111", "2024", "cs235", "7")
+
+
+def test_what_two_users_share_and_what_has_digits_is_no_entry(tiny_texts):
+    """A password, telephone, account and card numbers, typed by some of 300 users."""
+    users = [list(tiny_texts[i % len(tiny_texts)]) for i in range(300)]
+    for user in users[:2]:
+        user += ["my pass phrase is xylophagous", "and that is xylophagous"]
+    for user in users[:50]:
+        user += [f"it is {secret}" for secret in SECRETS]
+    fewest = default_minimum_users(len(users))
+    learned = Tokenizer.learn(users, vocabulary_size=10_000, minimum_users=fewest)
+    assert "xylophagous" not in learned.vocabulary
+    assert not any(character.isdecimal() for word in learned.vocabulary for character in word)
+    asked = Tokenizer.learn(users, vocabulary_size=10_000, minimum_users=2, digits=True)
+    assert {*SECRETS, "xylophagous"} <= set(asked.vocabulary)
+
+
+@given(st.integers(1, 10**8), st.integers(0, 10**8))
+def test_the_more_users_the_more_must_share_a_word(users, more):
+    assert 3 <= default_minimum_users(users) <= default_minimum_users(users + more)
+    assert [default_minimum_users(n) for n in (300, 900, 901, 10_000, 10**6)] == [3, 3, 4, 10, 100]

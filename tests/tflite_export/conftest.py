@@ -18,7 +18,7 @@ TEXT = (
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    made = Tokenizer.learn([[TEXT]], vocabulary_size=50, minimum_users=1)
+    made = Tokenizer.learn([[TEXT]], vocabulary_size=50, minimum_users=1, digits=True)
     assert len(made) == 50
     return made
 
