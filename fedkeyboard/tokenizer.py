@@ -271,8 +271,8 @@ def default_minimum_users(users: int) -> int:
     """Returns how many of so many users must have written a word, if nobody says it.
 
     A tenth of the square root, and no fewer than three: 3 of up to 900 users, 10 of 10,000, 100 of
-    a million. What two people share is their secret; and the more people there are, the more of them
-    share by chance what is no word of the language.
+    a million. What two people share is their secret; and of more people, more share by chance what
+    is no word of the language.
     """
     return max(_FEWEST_USERS, math.ceil(math.sqrt(users) / 10))
 

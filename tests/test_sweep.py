@@ -32,7 +32,7 @@ seed = 1
 [set]
 rounds = { count = 8, validation_users = 3 }
 [ranges]
-client.learning_rate = [0.5, 1e30]
+client.learning_rate = [0.5, 1e6]
 server.learning_rate = { low = 0.01, high = 0.1, log = true }
 """
 
@@ -165,7 +165,7 @@ def test_a_sweep_goes_on_as_it_was_begun_and_alone(place, swept):
 def test_wrong_use_is_refused_in_a_line(place, swept, tmp_path):
     assert "another --out" in fails(2, *ARGUMENTS, "--out", place / "out/trials/001", cwd=place)
     (place / "rates.toml").write_text(
-        SWEEP.replace("client.learning_rate = [0.5, 1e30]", "rounds.cohort = [4, 5000]")
+        SWEEP.replace("client.learning_rate = [0.5, 1e6]", "rounds.cohort = [4, 5000]")
     )
     line = fails(2, *ARGUMENTS, "--out", tmp_path / "new", cwd=place)
     (place / "rates.toml").write_text(SWEEP)
@@ -177,7 +177,7 @@ def test_a_draw_that_the_text_cannot_give_is_a_failed_trial(place, swept, tmp_pa
     """And not the end of the sweep, which would then never come to the draws after it."""
     (place / "rates.toml").write_text(
         SWEEP.replace(
-            "client.learning_rate = [0.5, 1e30]", "tokenizer.minimum_users = [5000, 6000]"
+            "client.learning_rate = [0.5, 1e6]", "tokenizer.minimum_users = [5000, 6000]"
         )
     )
     line = fails(1, *ARGUMENTS, "--out", tmp_path / "new", cwd=place)
