@@ -14,13 +14,16 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 import tomli_w
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
 from fedkeyboard.errors import UserError
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 Minutes = Annotated[float, pydantic.Field(gt=0, le=1e5)]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
+
+# Bytes of a file of settings; that of a sweep of all of them has some thousands.
+_MOST_TOML = files.MEGABYTE
 
 _Schema = TypeVar("_Schema", bound=pydantic.BaseModel)
 
@@ -265,8 +268,8 @@ class Config(_Section):
         return self
 
     def save(self, path: files.PathLike) -> None:
-        """Writes every setting as TOML, the ones left to their defaults too."""
-        files.write_text(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
+        """Writes a run's `config.toml`: every setting, the ones left to their defaults too."""
+        hashed.write_text(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
 
     def published(self) -> dict[str, Any]:
         """Returns the settings for what leaves the house: no path of this machine.
@@ -297,17 +300,35 @@ def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:
     return checked(Config, tree, str(path))
 
 
+def load_of_run(run: files.PathLike) -> Config:
+    """Reads a run's `config.toml`, which must be as `Config.save` wrote it.
+
+    Raises:
+      UserError: As `load`.
+      RunFailure: If it is damaged.
+    """
+    path = pathlib.Path(run, "config.toml")
+    text = hashed.read_text(
+        path,
+        at_most=_MOST_TOML,
+        remedy="undo the change: other settings are for a new run with another --out",
+    )
+    return checked(Config, parse_toml(text, path), str(path))
+
+
 def read_toml(path: files.PathLike) -> dict[str, Any]:
     """Reads a TOML file; raises UserError if it is none."""
-    path = pathlib.Path(path)
+    return parse_toml(files.read_text(path, at_most=_MOST_TOML), path)
+
+
+def parse_toml(text: str, name: files.PathLike) -> dict[str, Any]:
+    """Returns what TOML says; raises UserError, which begins with `name`, if it is none."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give a TOML file") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8; save it as UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML: {error}") from error
+        return tomllib.loads(text)
+    # Thousands of brackets, and of digits, are TOML, but not to Python.
+    except (ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{name}: not TOML that can be read: {line}") from error
 
 
 def override(config: Config, overrides: Sequence[str]) -> Config:
@@ -387,7 +408,7 @@ def _set(tree: dict[str, Any], text: str) -> None:
         raise UserError(f"--set {text}: write section.key=value, such as rounds.count=100")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
     _put(tree, name, parsed, f"--set {text}")
 
