@@ -197,7 +197,8 @@ def _content_there(path: pathlib.Path, recorded: list[_Content]) -> list[_Conten
     if not recorded or not path.is_file():
         return []
     content = files.read_bytes(path, at_most=path.stat().st_size)
-    return [of for of in recorded if of.begins(content)]
+    # Of a file that has grown, the longest beginning.
+    return sorted(of for of in recorded if of.begins(content))[-1:]
 
 
 def _hash(path: pathlib.Path) -> _Content:
@@ -210,8 +211,8 @@ def _hash(path: pathlib.Path) -> _Content:
 def _say_unchecked(directory: pathlib.Path) -> None:
     """Says once of a directory that its files cannot be checked."""
     _LOG.warning(
-        "%s: no hashes of its files were recorded (%s), as by older versions: damage would not be "
-        "noticed",
+        "%s: has files whose hashes are not in %s, as older versions left them: damage to them "
+        "would not be noticed",
         directory,
         RECORD,
     )

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fedkeyboard import model
+from fedkeyboard import hashed, model
 from fedkeyboard.errors import UserError
 from tflite_export import golden, litert, package, verify
 from tflite_export.learner import Learner
@@ -38,22 +38,24 @@ def failed(directory, weights=None):
 
 def change(directory, name, edit):
     """Changes a JSON file of a package, and what the manifest says of it."""
-    path, manifest = directory / name, directory / "manifest.json"
-    content = json.loads(path.read_text())
+    content = json.loads((directory / name).read_text())
     edit(content)
-    path.write_text(json.dumps(content))
-    if path != manifest:
-        said = json.loads(manifest.read_text())
-        said["files"][name] = {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        manifest.write_text(json.dumps(said))
+    replace(directory, name, hashed.sealed(content).encode())
+
+
+def replace(directory, name, content):
+    """Replaces a file of a package, as one does who makes the manifest say so."""
+    (directory / name).write_bytes(content)
+    if name != "manifest.json":
+        digest = hashlib.sha256(content).hexdigest()
+        said = json.loads((directory / "manifest.json").read_text())
+        said["files"][name].update(bytes=len(content), sha256=digest)
+        (directory / "manifest.json").write_text(hashed.sealed(said))
 
 
 def test_a_whole_package_passes(whole, weights):
     report = verify.verify(whole, weights)
-    assert report.passed and len(report.checks) == 10
+    assert report.passed and len(report.checks) == 11
     assert {timing.file for timing in report.timings} == {
         "model_infer.tflite",
         "model_train.tflite",
@@ -61,17 +63,16 @@ def test_a_whole_package_passes(whole, weights):
     assert all(0 < timing.p50 <= timing.p99 for timing in report.timings)
     json.dumps(report.as_dict(), allow_nan=False)
     stranger = verify.verify(whole)
-    assert stranger.passed and len(stranger.checks) == 8
+    assert stranger.passed and len(stranger.checks) == 9
 
 
 def test_contents_that_changed(broken):
     content = bytearray((broken / "model_train.tflite").read_bytes())
     content[-100] ^= 1
     (broken / "model_train.tflite").write_bytes(content)
-    assert failed(broken) == (
-        "files",
-        "model_train.tflite: has other contents than the manifest says",
-    )
+    name, seen = failed(broken)
+    assert name == "files"
+    assert "model_train.tflite: has other contents than the manifest says" in seen
 
 
 def test_files_that_are_missing_or_too_many(broken):
@@ -137,15 +138,10 @@ def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer
     """Also one that suggests nothing with any certainty, in int8, and has its own golden.json."""
     for others in (model.initial_weights(sizes, 3), make_weights(sizes, seed=3)):
         content = package.inference_file(others, sizes, "int8")
-        (broken / "model_infer.tflite").write_bytes(content)
+        replace(broken, "model_infer.tflite", content)
         exported = litert.LiteModel(broken / "model_infer.tflite")
         with_these = golden.examples(exported, tokenizer, sizes.length)
         change(broken, "golden.json", lambda c, e=with_these: c.update(examples=e))
-        said = json.loads((broken / "manifest.json").read_text())
-        said["files"]["model_infer.tflite"].update(
-            bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
-        )
-        (broken / "manifest.json").write_text(json.dumps(said))
         assert failed(broken, weights)[0] == "weights, inference"
 
 
