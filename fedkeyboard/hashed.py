@@ -145,7 +145,7 @@ def check_all(directory: files.PathLike) -> None:
     directory = pathlib.Path(directory)
     recorded = _read_record(directory)
     if recorded is None:
-        return _say_unchecked(directory)
+        return _say_unchecked(directory.resolve())
     there = {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
     for name in sorted((recorded.keys() | there) - {RECORD}):
         if name not in there or _hash(directory / name) not in recorded.get(name, []):
@@ -159,7 +159,7 @@ def _read(path: pathlib.Path, at_most: int, remedy: str, *, grows: bool) -> tupl
         content = files.read_bytes(path, at_most=at_most)
         recorded = (_read_record(path.parent) or {}).get(path.name)
         if recorded is None:
-            _say_unchecked(path.parent)
+            _say_unchecked(path.parent.resolve())
             return content, len(content)
         for of in recorded:
             if of.begins(content) and (grows or of.bytes == len(content)):

@@ -236,7 +236,7 @@ def open_of_vocabulary(path: files.PathLike, vocabulary: Sequence[str]) -> LiteM
     model = open_file(path)
     beside = pathlib.Path(path).with_name(VOCABULARY_FILE)
     if model.vocabulary != len(vocabulary) or (
-        beside.exists() and Tokenizer.load_vocabulary(beside).vocabulary != tuple(vocabulary)
+        beside.exists() and _vocabulary(beside).vocabulary != tuple(vocabulary)
     ):
         raise UserError(f"{path}: exported with another vocabulary; evaluate it with its own run")
     return model
@@ -256,16 +256,20 @@ def suggest_words(
       UserError: If either file is missing or unreadable, or they do not belong together.
     """
     model = open_file(path)
-    vocabulary_path = pathlib.Path(vocabulary_path)
-    if (vocabulary_path.parent / manifest.FILE).exists():
-        check_beside(vocabulary_path)
-    tokenizer = Tokenizer.load_vocabulary(vocabulary_path)
+    tokenizer = _vocabulary(pathlib.Path(vocabulary_path))
     if len(tokenizer) != model.vocabulary:
         raise UserError(
             f"{vocabulary_path}: has {len(tokenizer)} lines, but {path} has a vocabulary of "
             f"{model.vocabulary} entries; take both from one package"
         )
     return suggest_after(text, model, tokenizer)
+
+
+def _vocabulary(path: pathlib.Path) -> Tokenizer:
+    """Reads a `vocabulary.txt` that has what the manifest beside it says, if there is one."""
+    if (path.parent / manifest.FILE).exists():
+        check_beside(path)
+    return Tokenizer.load_vocabulary(path)
 
 
 def suggest_after(text: str, model: LiteModel, tokenizer: Tokenizer) -> list[tuple[str, float]]:
