@@ -9,7 +9,7 @@ import pytest
 
 from fedkeyboard import hashed, model
 from fedkeyboard.errors import UserError
-from tflite_export import golden, litert, package, verify
+from tflite_export import golden, litert, opened, package, verify
 from tflite_export.learner import Learner
 
 
@@ -177,3 +177,93 @@ def test_no_number_passes_for_none(whole, weights):
 def test_what_is_no_package_is_refused(tmp_path):
     with pytest.raises(UserError, match="not a phone package"):
         verify.verify(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model_infer.tflite", "model_train.tflite"])
+@pytest.mark.parametrize("content", [b"no flatbuffer" * 100, b"\x1c\0\0\0TFL3" + b"\xff" * 999])
+def test_files_that_are_no_flatbuffers(broken, name, content):
+    """Though the manifest says that they are as they should be."""
+    replace(broken, name, content)
+    check, seen = failed(broken)
+    assert check == "opening" and f"{name}: not a .tflite file" in seen
+
+
+def test_a_file_that_ends_litert(broken, made_to_harm):
+    hostile = made_to_harm((broken / "model_train.tflite").read_bytes())
+    replace(broken, "model_train.tflite", hostile)
+    check, seen = failed(broken)
+    assert check == "opening" and "ended with SIG" in seen
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("model", "length"), 10**12),
+        (("model", "vocabulary"), 10**30),
+        (("model", "units"), 0),
+        (("files", "golden.json", "bytes"), 10**15),
+        (("files", "golden.json", "bytes"), -1),
+        (("accuracy",), {"users": 10**30}),
+    ],
+)
+def test_a_manifest_with_numbers_that_no_package_has(broken, place, value):
+    def edit(said):
+        *above, key = place
+        for name in above:
+            said = said[name]
+        said[key] = value
+
+    change(broken, "manifest.json", edit)
+    with pytest.raises(UserError, match=rf"manifest\.json: {'.'.join(place)}") as caught:
+        verify.verify(broken)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("epochs", 10**30), ("batch_size", 10**30), ("maximum_sentences", 10**12), ("epochs", 0)],
+)
+def test_rounds_that_never_end_are_refused(broken, key, value):
+    client = {"algorithm": "fedavg", "learning_rate": 0.5, "batch_size": 4, "epochs": 1}
+    client |= {"clipping_norm": 5.0, "maximum_sentences": 9, "weighting": "uniform"}
+    change(broken, "manifest.json", lambda m: m["training"].update(settings={"client": client}))
+    assert opened.Package(broken).client().epochs == 1
+    client[key] = value
+    change(broken, "manifest.json", lambda m: m["training"].update(settings={"client": client}))
+    with pytest.raises(UserError, match="does not say how phones train"):
+        opened.Package(broken).client()
+
+
+@pytest.mark.parametrize(
+    ("edit", "names", "part"),
+    [
+        (lambda c: c["training"].update(losses=[1.0] * 10**5), {"golden training"}, "than 100"),
+        (lambda c: c["training"].update(texts=["ok"] * 10**5), {"golden training"}, "than 100"),
+        (lambda c: c["examples"][0].update(ids=[5] * 10**5), None, "100,000 words"),
+        (lambda c: c.update(examples=c["examples"][:1] * 20_000), None, "than 10000 texts"),
+    ],
+)
+def test_golden_examples_without_end(broken, monkeypatch, edit, names, part):
+    # As of a vocabulary of 10,000 words.
+    monkeypatch.setattr(verify, "_MOST_OF_TEXT", verify._MOST_OF_TEXT // 200)
+    change(broken, "golden.json", edit)
+    wrong = {c.name: c.seen for c in verify.verify(broken).checks if not c.passed}
+    assert set(wrong) == (names or {"golden texts", "golden suggestions", "golden training"})
+    assert part in next(iter(wrong.values()))
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"9" * 5000, b"{", b"\xff", b"[1]", b"null"])
+def test_json_that_is_none(broken, content):
+    replace(broken, "golden.json", content)
+    wrong = {check.name for check in verify.verify(broken).checks if not check.passed}
+    assert wrong == {"golden texts", "golden suggestions", "golden training"}
+    (broken / "manifest.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"manifest\.json: damaged, or not a phone package's"):
+        verify.verify(broken)
+
+
+def test_a_manifest_that_is_not_as_it_was_written(broken):
+    path = broken / "manifest.json"
+    path.write_text(path.read_text().replace('"units": 12', '"units": 13'))
+    with pytest.raises(UserError, match=r"manifest\.json: damaged, or of an older version"):
+        verify.verify(broken)
