@@ -6,8 +6,10 @@ or hide what stands there; or marks that turn the direction of all that follows.
 
 import logging
 import re
+import typing
 
-from rich.console import Console
+if typing.TYPE_CHECKING:  # What reads a vocabulary needs not wait for it.
+    from rich.console import Console
 
 # C0 and C1 controls, line and paragraph separators, and marks of direction (UAX #9).
 CONTROLS = re.compile(
@@ -20,7 +22,7 @@ def printable(text: str) -> str:
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def say(console: Console, text: str) -> None:
+def say(console: "Console", text: str) -> None:
     """Prints a line as it is, unwrapped and without markup."""
     console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 

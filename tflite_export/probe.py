@@ -7,7 +7,7 @@ bounded memory and time, that opens the file, takes it apart and runs every sign
 What it does not show: that a file which passed is well-meant. It runs in LiteRT as a model does,
 which is not meant to hold against an attacker; a package is to be taken from who made it.
 
-    python -m tflite_export.probe FILE
+    python -m tflite_export.probe FILE...
 """
 
 import pathlib
@@ -15,6 +15,8 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
+from typing import BinaryIO
 
 from fedkeyboard import files
 from fedkeyboard.errors import RunFailure, UserError
@@ -25,41 +27,49 @@ _SECONDS = 120
 _REFUSED = 3
 
 
-def check(path: files.PathLike) -> None:
-    """Opens a file in a child process.
+def check(*paths: files.PathLike) -> None:
+    """Opens files in a child process.
 
     Raises:
-      UserError: If it is no model of ours, or none that LiteRT can run.
+      UserError: If one is no model of ours, or none that LiteRT can run.
       RunFailure: If the child crashed, or took too long or too much memory.
     """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, str(pathlib.Path(path).absolute())],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-            cwd=pathlib.Path(__file__).parent.parent,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RunFailure(
-            f"{path}: not opened: LiteRT was not done with it after {_SECONDS} s"
-        ) from error
-    if done.returncode == _REFUSED:
-        raise UserError(done.stdout.strip())
-    if done.returncode:
-        how = f"code {done.returncode}"
-        if done.returncode < 0:
-            how = signal.Signals(-done.returncode).name
-        raise RunFailure(
-            f"{path}: not opened: damaged, or made to harm: a process that opened it ended with "
-            f"{how}; export it again"
-        )
+    absolute = [str(pathlib.Path(path).absolute()) for path in paths]
+    with tempfile.TemporaryFile() as told:
+        try:
+            code = subprocess.run(
+                [sys.executable, "-m", __name__, *absolute],
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=subprocess.DEVNULL,
+                timeout=_SECONDS,
+                check=False,
+                cwd=pathlib.Path(__file__).parent.parent,
+            ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise RunFailure(
+                f"{_last(told) or paths[0]}: not opened: a process that opened it was not done "
+                f"after {_SECONDS} s"
+            ) from error
+        if code == _REFUSED:
+            raise UserError(_last(told))
+        if code:
+            how = signal.Signals(-code).name if code < 0 else f"code {code}"
+            raise RunFailure(
+                f"{_last(told) or paths[0]}: not opened: damaged, or made to harm: a process that "
+                f"opened it ended with {how}; export it again"
+            )
+
+
+def _last(told: BinaryIO) -> str:
+    """Returns the last line that the child wrote: what was wrong, or what it was opening."""
+    told.seek(0)
+    lines = told.read(files.MEGABYTE).decode(errors="replace").splitlines()
+    return lines[-1] if lines else ""
 
 
 def main() -> None:
-    """Does it, of the file that the command line names."""
+    """Does it, of the files that the command line names."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -69,25 +79,24 @@ def main() -> None:
     from tflite_export import flatbuffer
     from tflite_export.litert import LiteModel
 
-    (path,) = sys.argv[1:]
-    try:
-        opened = LiteModel(path)
-        flatbuffer.unpack(files.read_bytes(path, at_most=2**31))
-        for name, signature in opened.signatures().items():
-            nothing = {
-                each: np.zeros([abs(size) for size in of["shape"]], of["type"])
-                for each, of in signature["inputs"].items()
-            }
-            try:
-                opened.run(name, **nothing)
-            except (RuntimeError, ValueError) as error:
-                line = " ".join(str(error).split())
-                raise UserError(
-                    f"{path}: LiteRT cannot run its signature {name}: {line}"
-                ) from error
-    except UserError as error:
-        print(error)
-        sys.exit(_REFUSED)
+    for path in sys.argv[1:]:
+        print(path, flush=True)
+        try:
+            opened = LiteModel(path)
+            flatbuffer.unpack(files.read_bytes(path, at_most=2**31))
+            for name, signature in opened.signatures().items():
+                nothing = {
+                    each: np.zeros([abs(size) for size in of["shape"]], of["type"])
+                    for each, of in signature["inputs"].items()
+                }
+                try:
+                    opened.run(name, **nothing)
+                except (RuntimeError, ValueError) as error:
+                    line = " ".join(str(error).split())
+                    raise UserError(f"{path}: LiteRT cannot run {name}: {line}") from error
+        except UserError as error:
+            print(error)
+            sys.exit(_REFUSED)
 
 
 if __name__ == "__main__":

@@ -173,8 +173,7 @@ class _Checks:
         return f"{len(said)} files, {total:,} bytes"
 
     def check_opening(self) -> str:
-        for name in (INFERENCE_FILE, TRAINING_FILE):
-            probe.check(self._directory / name)
+        probe.check(self._directory / INFERENCE_FILE, self._directory / TRAINING_FILE)
         return "every signature runs"
 
     def check_operators(self) -> str:
