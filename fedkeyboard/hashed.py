@@ -145,12 +145,12 @@ def check_all(directory: files.PathLike) -> None:
     directory = pathlib.Path(directory)
     recorded = _read_record(directory)
     if recorded is None:
-        return _say_unchecked(directory.resolve())
+        _say_unchecked(directory.resolve())
+        return
     there = {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
     for name in sorted((recorded.keys() | there) - {RECORD}):
         if name not in there or _hash(directory / name) not in recorded.get(name, []):
             raise RunFailure(f"{directory / name}: damaged: not what was written")
-    return None
 
 
 def _read(path: pathlib.Path, at_most: int, remedy: str, *, grows: bool) -> tuple[bytes, int]:

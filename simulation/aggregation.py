@@ -138,8 +138,9 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
         runs.check_new(out)
         for name in _KEPT:
             if (run.path / name).exists():
-                content = hashed.read_bytes(run.path / name, at_most=_MOST_KEPT)
-                hashed.write_bytes(out / name, content)
+                # Of rounds.csv without the rows after the last checkpoint.
+                content, checked = hashed.read_rows(run.path / name, at_most=_MOST_KEPT)
+                hashed.write_bytes(out / name, content[:checked])
         made = Run(out.resolve(), config, run.tokenizer)
         made.save_rounds_of_updates([*run.rounds_of_updates(), number])
         await training.Checkpoints(made).save(after, number)
