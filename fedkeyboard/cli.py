@@ -25,6 +25,7 @@ from rich.text import Text
 
 from fedkeyboard import __version__, files
 from fedkeyboard.errors import UserError
+from fedkeyboard.terminal import Formatter, printable, say
 
 app = typer.Typer(
     help="Federated next-word prediction for phone keyboards, from text to TFLite.",
@@ -197,7 +198,7 @@ def stats(
     _print_table(bars, ("words a train phone", "phones", ""), left=(0, 2))
     _OUT.print()
     for line in statistics.sentences(described):
-        _OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(_OUT, line)
 
 
 @app.command()
@@ -234,7 +235,7 @@ def fleet(
         _print_json({"csv": str(out / "fleet.csv"), "plot": str(out / "fleet.png"), **figures})
         return
     _print_table(fleet_report.rows(figures))
-    _OUT.print(f"plot {out / 'fleet.png'}", markup=False, highlight=False, soft_wrap=True)
+    say(_OUT, f"plot {out / 'fleet.png'}")
 
 
 @app.command()
@@ -299,7 +300,7 @@ def simulate(
     made += [] if package is None else [f"export {package}"]
     made.append(f"curves: tensorboard --logdir {run.path / 'tensorboard'}")
     for line in made:
-        _OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(_OUT, line)
 
 
 @app.command()
@@ -333,7 +334,8 @@ def sweep(
         _print_json({"best": str(best), "page": str(page), "trials": of_trials})
         return
     _print_table(sweep_report.rows(settings, known), sweep_report.header(settings))
-    _OUT.print(f"best {best}\npage {page}", markup=False, highlight=False, soft_wrap=True)
+    say(_OUT, f"best {best}")
+    say(_OUT, f"page {page}")
 
 
 @app.command()
@@ -439,7 +441,7 @@ def verify(
     else:
         _print_verified(report)
         if weights is None:
-            _ERR.print("not held against a run's weights: give --run", soft_wrap=True)
+            say(_ERR, "not held against a run's weights: give --run")
     report.require(str(package))
 
 
@@ -574,12 +576,8 @@ def aggregate(
     if as_json:
         _print_json({"run": str(made.path), "export": str(made.path / runs.PACKAGE)})
         return
-    _OUT.print(
-        f"run {made.path}\nexport {made.path / runs.PACKAGE}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(_OUT, f"run {made.path}")
+    say(_OUT, f"export {made.path / runs.PACKAGE}")
 
 
 @app.command()
@@ -659,7 +657,7 @@ def compare(
             _OUT.print()
         _print_table(report.ratio_rows(of_run), ("top-1 recall", "ratio", "95% interval"))
         _OUT.print()
-    _OUT.print(f"page {out}", markup=False, highlight=False, soft_wrap=True)
+    say(_OUT, f"page {out}")
 
 
 @app.command()
@@ -761,9 +759,9 @@ def _print_table(
         # Paths and the like may be folded, words of a header or figures not.
         longest = max((len(word) for word in words if len(word) <= _LONGEST_WORD), default=1)
         justify = "left" if i in left else "right"
-        table.add_column(name, justify=justify, overflow="fold", min_width=longest)
+        table.add_column(Text(printable(name)), justify=justify, overflow="fold", min_width=longest)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # A word is broken nowhere; a table with more columns than fit is as wide as it must be.
     least = Measurement.get(_OUT, _OUT.options.update(width=10_000), table).minimum
     _OUT.print(table, width=max(_OUT.width, least), no_wrap=least > _OUT.width, crop=False)
@@ -785,7 +783,7 @@ def _print_verified(report: Any) -> None:
 
 def _print_suggestions(text: str, suggestions: list[tuple[str, float]]) -> None:
     words = "   ".join(f"{word} {probability:.1%}" for word, probability in suggestions)
-    _OUT.print(f"{text} → {words}", markup=False, highlight=False, soft_wrap=True)
+    say(_OUT, f"{text} → {words}")
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -803,7 +801,9 @@ def _thrown_away(unraisable: Any) -> None:
 def main() -> None:
     """Runs the command line; every error is one line on stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # Not every terminal has an arrow.
@@ -846,5 +846,5 @@ def _close_stdout() -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    print(f"fedkeyboard: {message}", file=sys.stderr)
+    print(f"fedkeyboard: {printable(message)}", file=sys.stderr)
     sys.exit(exit_code)

@@ -10,6 +10,7 @@ end), and nothing is read that is larger than the caller allows.
 import contextlib
 import csv
 import fcntl
+import json
 import os
 import pathlib
 import stat
@@ -142,6 +143,16 @@ def read_text(path: PathLike, *, at_most: int = 64 * MEGABYTE) -> str:
         return read_bytes(path, at_most=at_most).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text") from error
+
+
+def parse_json(content: bytes | str, name: PathLike) -> Any:
+    """Returns what JSON says; raises UserError, which begins with `name`, if it is none."""
+    try:
+        return json.loads(content)
+    # Thousands of brackets, and of digits, are JSON, but not to Python.
+    except (ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{name}: damaged, or not JSON: {line}") from error
 
 
 def write_text(path: PathLike, text: str) -> None:

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import sentencepiece
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import (
     LONGEST_WORD,
@@ -70,7 +70,7 @@ class SubwordTokenizer(Tokenizer):
     def save(self, directory: files.PathLike) -> None:
         """Writes `tokenizer.model`, `vocabulary.txt` and `words.model`."""
         super().save(directory)
-        files.write_bytes(pathlib.Path(directory) / WORDS_FILE, self.whole.model)
+        hashed.write_bytes(pathlib.Path(directory) / WORDS_FILE, self.whole.model)
 
     @functools.cached_property
     def _pieces(self) -> Callable[[str], list[int]]:

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import sentencepiece
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
 from fedkeyboard.errors import UserError
+from fedkeyboard.terminal import CONTROLS
 from fedkeyboard.words import sentences as split_into_sentences
 from fedkeyboard.words import words
 
@@ -37,6 +38,8 @@ VOCABULARY_FILE = "vocabulary.txt"
 
 # Longer ones are no words, and SentencePiece drops them without a word of its own.
 LONGEST_WORD = 100  # characters
+# Bytes of a SentencePiece model; of 100,000 words it has some 2 MB.
+_MOST = 256 * files.MEGABYTE
 _FEWEST_WORDS = 3  # as many as are suggested
 _FEWEST_USERS = 3
 SPACE = "\u2581"  # SentencePiece writes the space between words as this character
@@ -145,17 +148,21 @@ class Tokenizer:
             raise UserError(
                 f"{path}: not a vocabulary: its first lines are not {', '.join(SPECIAL)}"
             )
+        _check_entries(vocabulary, path)
         return cls(b"", vocabulary)
 
     def save(self, directory: files.PathLike) -> None:
         """Writes `tokenizer.model` and `vocabulary.txt`."""
         directory = pathlib.Path(directory)
-        files.write_bytes(directory / MODEL_FILE, self.model)
-        self.save_vocabulary(directory / VOCABULARY_FILE)
+        hashed.write_bytes(directory / MODEL_FILE, self.model)
+        hashed.write_text(directory / VOCABULARY_FILE, self._lines())
 
     def save_vocabulary(self, path: files.PathLike) -> None:
         """Writes the entries alone, a line each: what a phone needs of the tokenizer."""
-        files.write_text(path, "".join(f"{entry}\n" for entry in self.vocabulary))
+        files.write_text(path, self._lines())
+
+    def _lines(self) -> str:
+        return "".join(f"{entry}\n" for entry in self.vocabulary)
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -346,10 +353,9 @@ def train_sentencepiece(sentences: Iterable[str], **options: Any) -> bytes:
 
 def read_model(path: pathlib.Path) -> bytes:
     """Reads a run's file with a SentencePiece model."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; is {path.parent} a run directory?") from error
+    if not path.exists():
+        raise UserError(f"{path}: No such file; is {path.parent} a run directory?")
+    return hashed.read_bytes(path, at_most=_MOST)
 
 
 def read_pieces(model: bytes, *, name: str) -> list[str]:
@@ -365,4 +371,12 @@ def read_pieces(model: bytes, *, name: str) -> list[str]:
             f"{name}: its first entries are {pieces[:4]}, not {list(SPECIAL)}; "
             "learn it with fedkeyboard"
         )
+    _check_entries(pieces, name)
     return pieces
+
+
+def _check_entries(entries: Sequence[str], name: files.PathLike) -> None:
+    """Raises UserError if an entry has control characters, which no word has."""
+    for number, entry in enumerate(entries, 1):
+        if CONTROLS.search(entry):
+            raise UserError(f"{name}: entry {number}: has control characters, which no word has")

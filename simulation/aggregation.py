@@ -7,7 +7,6 @@ Aggregator, server optimizer and state are those of the run's simulated rounds
 import asyncio
 import hashlib
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import federated_learning, federated_updates, files, model, runtime
+from fedkeyboard import federated_learning, federated_updates, files, hashed, model, runtime
 from fedkeyboard import update as updates
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE
@@ -25,6 +24,7 @@ from simulation.runs import Run
 
 # Of a run, what the next one begins with.
 _KEPT = ("tokenizer.model", VOCABULARY_FILE, "population.json", "rounds.csv")
+_MOST_KEPT = 256 * files.MEGABYTE
 
 
 class Base(NamedTuple):
@@ -138,8 +138,9 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
         directories.check_new(out)
         for name in _KEPT:
             if (run.path / name).exists():
-                with files.replacing(out / name) as temporary:
-                    shutil.copyfile(run.path / name, temporary)
+                # Of rounds.csv without the rows after the last checkpoint.
+                content, checked = hashed.read_rows(run.path / name, at_most=_MOST_KEPT)
+                hashed.write_bytes(out / name, content[:checked])
         made = Run(out.resolve(), config, run.tokenizer)
         made.save_rounds_of_updates([*run.rounds_of_updates(), number])
         await training.Checkpoints(made).save(after, number)

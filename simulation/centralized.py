@@ -9,14 +9,13 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import zipfile
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import central_training, evaluation, files, metrics, model
+from fedkeyboard import arrays, central_training, evaluation, hashed, metrics, model
 from fedkeyboard.central_training import CentralTraining, Epoch
+from fedkeyboard.errors import UserError
 from simulation import assessment, progress
 from simulation.task import Task
 
@@ -36,11 +35,11 @@ def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
     best_path = task.run.path / "baselines" / f"central-{digest}.npz"
     last_path = best_path.with_stem(f"{best_path.stem}-epoch")
-    best, last = _load(best_path, made_from), _load(last_path, made_from)
     begin = central_training.start(model.initial_weights(task.run.sizes, task.run.config.seed))
+    best = _load(best_path, made_from, _best(begin, 0.0))
+    last = _load(last_path, made_from, _last(begin))
     if best is not None and last is not None:
-        parts = sum(name.startswith("part_") for name in last)
-        flat = [last[f"part_{i}"] for i in range(parts)]
+        flat = [value for name, value in last.items() if name.startswith("part_")]
         weights, optimizer = tf.nest.pack_sequence_as((begin.weights, begin.optimizer), flat)
         begin = Epoch(int(last["epoch"]), weights, optimizer, float(last["loss"]))
     else:
@@ -59,22 +58,9 @@ def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
             f"recall {recall:.1%}",
         )
         if best is None or recall > best["recall"]:
-            best = {
-                "recall": recall,
-                "epoch": epoch.epoch,
-                **{name: w.numpy() for name, w in epoch.weights._asdict().items()},
-            }
+            best = _best(epoch, recall)
             _save(best_path, made_from, best)
-        parts = tf.nest.flatten((epoch.weights, epoch.optimizer))
-        _save(
-            last_path,
-            made_from,
-            {
-                "epoch": epoch.epoch,
-                "loss": epoch.loss,
-                **{f"part_{i}": np.asarray(part) for i, part in enumerate(parts)},
-            },
-        )
+        _save(last_path, made_from, _last(epoch))
     return model.Weights(*(best[name] for name in model.Weights._fields)), int(best["epoch"])
 
 
@@ -87,16 +73,33 @@ def _validation_recall(task: Task, weights: model.Weights) -> float:
     return total.summary()["top1_recall"] or 0.0
 
 
-def _save(path: pathlib.Path, made_from: str, arrays: dict[str, Any]) -> None:
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, made_from=made_from, **arrays)
+def _best(epoch: Epoch, recall: float) -> dict[str, np.ndarray]:
+    weights = {name: np.asarray(weight) for name, weight in epoch.weights._asdict().items()}
+    return {"recall": np.float64(recall), "epoch": np.int64(epoch.epoch), **weights}
 
 
-def _load(path: pathlib.Path, made_from: str) -> dict[str, np.ndarray] | None:
+def _last(epoch: Epoch) -> dict[str, np.ndarray]:
+    parts = tf.nest.flatten((epoch.weights, epoch.optimizer))
+    return {
+        "epoch": np.int64(epoch.epoch),
+        "loss": np.float64(epoch.loss),
+        **{f"part_{i}": np.asarray(part) for i, part in enumerate(parts)},
+    }
+
+
+def _save(path: pathlib.Path, made_from: str, values: dict[str, np.ndarray]) -> None:
+    hashed.write_bytes(path, arrays.dump({"made_from": np.array(made_from), **values}))
+
+
+def _load(
+    path: pathlib.Path, made_from: str, like: dict[str, np.ndarray]
+) -> dict[str, np.ndarray] | None:
     """Reads what `_save` wrote; None if it is not there, damaged or made from something else."""
-    try:
-        with np.load(path) as arrays:
-            read = dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    if not path.exists():
         return None
-    return read if str(read.pop("made_from", "")) == made_from else None
+    like = {"made_from": np.array(made_from), **like}
+    try:
+        read = arrays.load(hashed.read_bytes(path, at_most=arrays.size(like)), like)
+    except (UserError, ValueError):
+        return None
+    return read if str(read.pop("made_from")) == made_from else None

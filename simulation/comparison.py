@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from data.population import Population
-from fedkeyboard import files, intervals, metrics
+from fedkeyboard import files, hashed, intervals, metrics
 from fedkeyboard.errors import UserError
 from fedkeyboard.words import words
 from simulation import fleet_report, progress, rounds
@@ -31,6 +31,8 @@ from simulation.task import Task
 _OWN = ("federated", "personalized")
 # Of what is counted, and how.
 _VERSION = 3
+# Bytes of a model's counts: some 150 a user.
+_MOST_JSON = 1024 * files.MEGABYTE
 _DAY = 86400.0
 
 # What is asked first: a model, the one it is held against, and on which sentences.
@@ -80,7 +82,7 @@ def assess(name: str, task: Task) -> Assessed:
         "whole": [user.total.numbers() for user in users],
         "later": [user.later.numbers() for user in users],
     }
-    files.write_text(path, json.dumps(record) + "\n")
+    hashed.write_text(path, json.dumps(record) + "\n")
     return assessed
 
 
@@ -93,8 +95,10 @@ def _report(users: Sequence[metrics.User]) -> dict[str, Any]:
 
 
 def _read(path: pathlib.Path, made_from: dict[str, Any]) -> Assessed | None:
+    if not path.exists():
+        return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = hashed.read_json(path, at_most=_MOST_JSON)
         # As JSON has them: a tuple is a list there.
         if record["made_from"] != json.loads(json.dumps(made_from)):
             return None
@@ -103,7 +107,7 @@ def _read(path: pathlib.Path, made_from: dict[str, Any]) -> Assessed | None:
             for whole, later in zip(record["whole"], record["later"], strict=True)
         ]
         return Assessed(users, made_from["settings"], record["notes"], record["report"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, ValueError, KeyError, TypeError):
         return None
 
 

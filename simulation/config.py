@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 import tomli_w
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import default_minimum_users
 
@@ -27,9 +27,11 @@ Fraction = Annotated[float, pydantic.Field(ge=0, le=0.9999)]
 Minutes = Annotated[float, pydantic.Field(ge=1e-3, le=1e5)]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
+# Bytes of a file of settings; that of a sweep of all of them has some thousands.
+_MOST_TOML = files.MEGABYTE
+
 _Schema = TypeVar("_Schema", bound=pydantic.BaseModel)
 
-_MOST_BYTES = files.MEGABYTE  # Of a TOML file.
 _MOST_WEIGHTS = 200_000_000  # 0.8 GB in float32; a phone's training takes it several times.
 _MOST_LOGITS = 500_000_000  # Of a batch, 2 GB.
 _CHARACTERS = 60  # Of a value that an error quotes.
@@ -309,8 +311,8 @@ class Config(_Section):
         return self
 
     def save(self, path: files.PathLike) -> None:
-        """Writes every setting as TOML, the ones left to their defaults too."""
-        files.write_text(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
+        """Writes a run's `config.toml`: every setting, the ones left to their defaults too."""
+        hashed.write_text(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
 
     def published(self) -> dict[str, Any]:
         """Returns the settings for what leaves the house: no path of this machine.
@@ -362,14 +364,34 @@ def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:
     return checked(Config, tree, str(path))
 
 
+def load_of_run(run: files.PathLike) -> Config:
+    """Reads a run's `config.toml`, which must be as `Config.save` wrote it.
+
+    Raises:
+      UserError: As `load`.
+      RunFailure: If it is damaged.
+    """
+    path = pathlib.Path(run, "config.toml")
+    text = hashed.read_text(
+        path,
+        at_most=_MOST_TOML,
+        remedy="undo the change: other settings are for a new run with another --out",
+    )
+    return checked(Config, parse_toml(text, path), str(path))
+
+
 def read_toml(path: files.PathLike) -> dict[str, Any]:
     """Reads a TOML file; raises UserError if it is none."""
-    text = files.read_text(path, at_most=_MOST_BYTES)
+    return parse_toml(files.read_text(path, at_most=_MOST_TOML), path)
+
+
+def parse_toml(text: str, name: files.PathLike) -> dict[str, Any]:
+    """Returns what TOML says; raises UserError, which begins with `name`, if it is none."""
     try:
         return tomllib.loads(text)
-    # A number of thousands of digits is a ValueError, thousands of brackets are the other.
+    # Thousands of brackets, and of digits, are TOML, but not to Python.
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not TOML: {_short(str(error))}") from error
+        raise UserError(f"{name}: not TOML: {_short(str(error))}") from error
 
 
 def override(config: Config, overrides: Sequence[str]) -> Config:

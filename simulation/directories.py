@@ -6,7 +6,7 @@ import pathlib
 import time
 from collections.abc import Iterator
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
 from fedkeyboard.errors import RunFailure, UserError
 
 RUNS = pathlib.Path("runs")
@@ -19,7 +19,10 @@ def new_directory(name: str) -> pathlib.Path:
 
 
 # What `runs.begin` writes before config.toml: a directory with no more has no run in it yet.
-_BEGUN = {".lock", "tokenizer.model", "vocabulary.txt", "words.model", "population.json"}
+_BEGUN = {
+    *(".lock", hashed.RECORD, "tokenizer.model", "vocabulary.txt"),
+    *("words.model", "population.json"),
+}
 
 
 def check_new(path: files.PathLike) -> None:

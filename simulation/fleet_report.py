@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from fedkeyboard import files
 from simulation.fleet import FleetRound
 from simulation.habits import DAY, HOUR
-from simulation.rounds import lines
+from simulation.rounds import lines, readable
 
 _WEEK = 7 * DAY
 
@@ -110,13 +110,14 @@ def write_rounds(path: files.PathLike, rounds: Sequence[FleetRound]) -> None:
 def read_rounds(path: files.PathLike) -> list[FleetRound]:
     """Reads rounds.csv of a run, or fleet.csv; who reported is not in them, only how many."""
     kinds = FleetRound.__annotations__
-    return [
-        FleetRound(
-            reported=np.zeros(int(line["reported"]), np.int64),
-            **{name: kinds[name](line[name]) for name in FleetRound.columns()},
-        )
-        for line in lines(path)
-    ]
+    with readable(path):
+        return [
+            FleetRound(
+                reported=np.zeros(int(line["reported"]), np.int64),
+                **{name: kinds[name](line[name]) for name in FleetRound.columns()},
+            )
+            for line in lines(path)
+        ]
 
 
 def draw(rounds: Sequence[FleetRound], title: str) -> bytes:

@@ -8,15 +8,11 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fedkeyboard.terminal import say
 from simulation.rounds import Round
 
 # Without a terminal a line at least so often.
 _SECONDS = 15.0
-
-
-def say(console: Console, text: str) -> None:
-    """Prints a line as it is, unwrapped and without markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,14 @@
 """What a round reports, and the file that has a row of it for every round."""
 
+import contextlib
 import csv
+import io
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
+from fedkeyboard.errors import RunFailure
 from simulation.fleet import FleetRound
 
 
@@ -47,6 +51,10 @@ class Round(NamedTuple):
 COLUMNS = (*Round._fields, *FleetRound.columns())
 """Of rounds.csv."""
 
+# Some 300 bytes a round.
+_MOST = 1024 * files.MEGABYTE
+_REMEDY = "restore it from a copy; the model is not in it"
+
 
 def read(path: pathlib.Path) -> list[Round]:
     """Reads the rounds of a rounds.csv."""
@@ -56,20 +64,37 @@ def read(path: pathlib.Path) -> list[Round]:
             return None
         return int(text) if Round.__annotations__[name] is int else float(text)
 
-    return [
-        Round(**{name: value(name, line[name]) for name in Round._fields}) for line in lines(path)
-    ]
+    with readable(path):
+        return [
+            Round(**{name: value(name, line[name]) for name in Round._fields})
+            for line in lines(path)
+        ]
 
 
 def lines(path: files.PathLike) -> list[dict[str, str]]:
     """Reads the rows of a rounds.csv, or a fleet.csv, but for one that a kill cut short."""
-    with open(path, newline="", encoding="utf-8") as file:
+    content, _ = hashed.read_rows(path, at_most=_MOST, remedy=_REMEDY)
+    with readable(path), io.StringIO(content.decode(), newline="") as file:
         return [line for line in csv.DictReader(file) if None not in line.values()]
 
 
 def any_done(path: pathlib.Path) -> bool:
     """Whether a rounds.csv is there and has a row."""
     return path.exists() and bool(lines(path))
+
+
+@contextlib.contextmanager
+def readable(path: files.PathLike) -> Iterator[None]:
+    """Says of what is no number, or no row, in which file it is: of rows whose hash is not known.
+
+    Raises:
+      RunFailure: With the name of the file.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, OverflowError, MemoryError, csv.Error) as error:
+        line = " ".join(str(error).split())
+        raise RunFailure(f"{path}: damaged: {line}; {_REMEDY}") from error
 
 
 def keep(path: pathlib.Path, last: int) -> None:
@@ -80,6 +105,10 @@ def keep(path: pathlib.Path, last: int) -> None:
     """
     rows = []
     if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
+        content, checked = hashed.read_rows(path, at_most=_MOST, remedy=_REMEDY)
+        # At a checkpoint all rows are recorded; those after that are not needed.
+        with readable(path), io.StringIO(content[:checked].decode(), newline="") as file:
             rows = [r for r in csv.reader(file) if r and r[0].isdigit() and int(r[0]) <= last]
-    files.write_csv(path, [COLUMNS, *rows])
+    with io.StringIO(newline="") as kept:
+        csv.writer(kept).writerows([COLUMNS, *rows])
+        hashed.write_text(path, kept.getvalue())

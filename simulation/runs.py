@@ -10,6 +10,7 @@
     metrics.json        the final evaluation on unseen users
     report.html         curves and figures for a reader
     rounds_of_updates.json  in which rounds phones' update files were aggregated, if any were
+    hashes.json         of the files above; checked wherever one is read (`fedkeyboard.hashed`)
     baselines/          what other models are worth on the same users (`simulation.comparison`)
     comparison.html     the page that compares them
 
@@ -19,13 +20,12 @@
 import dataclasses
 import json
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
 
 from data.population import Population
-from fedkeyboard import files, model, subwords
+from fedkeyboard import arrays, files, hashed, model, subwords
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
 from simulation import config as configs
@@ -34,6 +34,8 @@ from simulation import directories
 PACKAGE = "export"
 _UPDATES = "rounds_of_updates.json"
 _RECORDED = {"file", "fingerprint", "phones", "users", "multiplied"}  # population.json
+# Bytes of a run's JSON files; the largest, metrics.json, has some 20 KB.
+_MOST_JSON = 16 * files.MEGABYTE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Run:
     def population_record(self) -> dict[str, Any]:
         """Reads `population.json`: file, fingerprint, and of each split the phones and users."""
         path = self.path / "population.json"
-        record = _read_json(path)
+        record = hashed.read_json(path, at_most=_MOST_JSON)
         if not isinstance(record, dict) or not set(record) >= _RECORDED:
             raise RunFailure(f"{path}: damaged: not what a run begins with; begin a new run")
         return record
@@ -103,8 +105,8 @@ class Run:
 
     def save_weights(self, weights: model.Weights, round_number: int) -> None:
         """Writes `weights.npz`, the model after a round."""
-        with files.replacing(self.path / "weights.npz") as temporary, open(temporary, "wb") as file:
-            np.savez(file, round=round_number, **weights._asdict())
+        content = arrays.dump({"round": np.int64(round_number), **weights._asdict()})
+        hashed.write_bytes(self.path / "weights.npz", content)
 
     def weights(self) -> tuple[model.Weights, int]:
         """Reads `weights.npz`: the weights, and the round they are of.
@@ -113,32 +115,33 @@ class Run:
           RunFailure: If no checkpoint was reached, or the file is damaged.
         """
         path = self.path / "weights.npz"
+        again = f"fedkeyboard simulate --resume --out {self.path}"
+        if not path.exists():
+            raise RunFailure(f"{self.path}: no checkpoint yet; wait, or go on with {again}")
+        shapes = model.weight_shapes(self.sizes)._asdict()
+        like = {"round": np.empty((), np.int64)} | {
+            name: np.empty(shape, np.float32) for name, shape in shapes.items()
+        }
+        content = hashed.read_bytes(
+            path, at_most=arrays.size(like), remedy=f"write it again with {again}"
+        )
         try:
-            with np.load(path) as arrays:
-                weights = model.Weights(*(arrays[name] for name in model.Weights._fields))
-                round_number = int(arrays["round"])
-        except FileNotFoundError as error:
+            read = arrays.load(content, like)
+        except ValueError as error:
             raise RunFailure(
-                f"{self.path}: no checkpoint yet; wait, or go on with "
-                f"fedkeyboard simulate --resume --out {self.path}"
+                f"{path}: damaged, or not of the model that config.toml describes ({error}); write "
+                f"it again with {again}"
             ) from error
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunFailure(
-                f"{path}: damaged; write it again with "
-                f"fedkeyboard simulate --resume --out {self.path}"
-            ) from error
-        if [w.shape for w in weights] != list(model.weight_shapes(self.sizes)):
-            raise RunFailure(f"{path}: not of the model that config.toml describes")
-        return weights, round_number
+        return model.Weights(*(read[name] for name in shapes)), int(read["round"])
 
     def rounds_of_updates(self) -> list[int]:
         """Returns the rounds in which phones' update files were aggregated."""
         path = self.path / _UPDATES
-        return _read_json(path) if path.exists() else []
+        return hashed.read_json(path, at_most=_MOST_JSON) if path.exists() else []
 
     def save_rounds_of_updates(self, rounds: list[int]) -> None:
         """Writes them."""
-        files.write_text(self.path / _UPDATES, json.dumps(rounds) + "\n")
+        hashed.write_text(self.path / _UPDATES, json.dumps(rounds) + "\n")
 
     def training_record(self) -> dict[str, Any]:
         """Returns how the weights were made, for a package's manifest."""
@@ -152,17 +155,20 @@ class Run:
         """Returns how many rounds the last checkpoint has; 0 if `weights.npz` cannot be read."""
         try:
             return self.weights()[1]
-        except RunFailure:
+        except UserError:
             return 0
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Writes `metrics.json`."""
-        files.write_text(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        hashed.write_text(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
     def metrics(self) -> dict[str, Any] | None:
         """Reads `metrics.json`; None before the final evaluation."""
         path = self.path / "metrics.json"
-        return _read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        again = f"write it again with fedkeyboard simulate --resume --out {self.path}"
+        return hashed.read_json(path, at_most=_MOST_JSON, remedy=again)
 
 
 def package(
@@ -217,7 +223,7 @@ def begin(
         "users": {split: len(population.users(split)) for split in population.splits},
         "multiplied": population.multiplied,
     }
-    files.write_text(path / "population.json", json.dumps(record, indent=2) + "\n")
+    hashed.write_text(path / "population.json", json.dumps(record, indent=2) + "\n")
     config.save(path / "config.toml")
     directories.point_latest(path)
     return Run(path, config, tokenizer)
@@ -231,14 +237,5 @@ def open_run(path: files.PathLike) -> Run:
     """
     directories.check_run(path)
     path = pathlib.Path(path)
-    config = configs.load(path / "config.toml")
+    config = configs.load_of_run(path)
     return Run(path.resolve(), config, subwords.load(path, config.tokenizer.kind))
-
-
-def _read_json(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RunFailure(f"{path}: damaged: {error}") from error

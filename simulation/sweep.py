@@ -27,7 +27,7 @@ from tensorflow_federated.python.core.impl.context_stack.set_default_context imp
 )
 
 from data.population import Population
-from fedkeyboard import files, subwords
+from fedkeyboard import files, hashed, subwords
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import Tokenizer
 from simulation import (
@@ -102,7 +102,10 @@ def _check_directory(out: pathlib.Path) -> None:
     if (
         out.is_dir()
         and not (out / "sweep.json").exists()
-        and any(p.name != ".lock" and not p.name.endswith(".part") for p in out.iterdir())
+        and any(
+            p.name not in (".lock", hashed.RECORD) and not p.name.endswith(".part")
+            for p in out.iterdir()
+        )
     ):
         raise UserError(f"{out}: has something else than a sweep; give another --out")
 
@@ -122,12 +125,14 @@ def _begin(sweep: Sweep, out: pathlib.Path, population: Population) -> None:
     text = json.dumps(ours, indent=2) + "\n"
     path = out / "sweep.json"
     if not path.exists():
-        files.write_text(path, text)
+        hashed.write_text(path, text)
         return
-    try:
-        theirs = dict(ranges.leaves(json.loads(path.read_text(encoding="utf-8"))))
-    except (ValueError, AttributeError) as error:
-        raise RunFailure(f"{path}: damaged; begin again with another --out") from error
+    read = hashed.read_json(
+        path, at_most=files.MEGABYTE, remedy="restore it from a copy, or begin with another --out"
+    )
+    if not isinstance(read, dict):
+        raise RunFailure(f"{path}: damaged; begin again with another --out")
+    theirs = dict(ranges.leaves(read))
     ours = dict(ranges.leaves(json.loads(text)))
     different = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     if different:
@@ -181,7 +186,7 @@ def _run_trial(
     path = trials.directory(out, number)
     begun = (path / "config.toml").exists()
     if begun:
-        drawn = configs.load(path / "config.toml")
+        drawn = configs.load_of_run(path)
         study.enqueue_trial({key: ranges.setting(drawn, key) for key in sweep.ranges})
     asked = study.ask(sweep.ranges)
     config = configs.replace(sweep.experiment, asked.params, f"trial {number}")

@@ -9,7 +9,7 @@ import optuna
 import plotly.graph_objects as go
 import plotly.offline
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
 from simulation import report, trials
 from simulation.ranges import Sweep
 from simulation.trials import Trial
@@ -72,7 +72,9 @@ def write(out: pathlib.Path, sweep: Sweep, known: Mapping[int, Trial], users: in
     )
     best = trials.best(known)
     if best is not None:
-        settings = (trials.directory(out, best.number) / "config.toml").read_text(encoding="utf-8")
+        settings = hashed.read_text(
+            trials.directory(out, best.number) / "config.toml", at_most=files.MEGABYTE
+        )
         told = (
             f"# Trial {best.number} of {len(known)} of the sweep {sweep.file.name}: top-1 recall "
             f"{best.top1_recall:.2%} on {users:,} validation users."

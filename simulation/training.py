@@ -26,6 +26,7 @@ from fedkeyboard import (
     federated_learning,
     federated_sgd,
     files,
+    hashed,
     local_training,
     metrics,
     mime_lite,
@@ -127,6 +128,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             # Training goes on with the state that the worker has.
             fetched = await tff.program.materialize_value(state)
             files.sync(run.rounds_csv)
+            hashed.record(run.path, [run.rounds_csv])
             await checkpoints.save(fetched, number)
             run.save_weights(fetched.global_model_weights.trainable, number)
         on_round(report)
@@ -240,8 +242,10 @@ class Checkpoints:
         # TFF renames a complete directory into place but does not wait for the disk.
         for path in sorted((self._directory / f"round_{number}").rglob("*"), reverse=True):
             files.sync(path)
-        files.sync(self._directory / f"round_{number}")
+        directory = self._directory / f"round_{number}"
+        files.sync(directory)
         files.sync(self._directory)
+        hashed.record(directory, [path for path in directory.rglob("*") if path.is_file()])
         # TensorFlow leaves what it wrote, the state's values with it, in cycles.
         gc.collect()
 
@@ -258,6 +262,7 @@ class Checkpoints:
         for version in reversed(versions):
             path = self._directory / f"round_{version}"
             try:
+                hashed.check_all(path)
                 flat = await self._manager.load(version, tf.nest.flatten(initial))
                 state = tf.nest.pack_sequence_as(initial, flat)
             except Exception as error:  # noqa: BLE001, TensorFlow raises what it likes here.

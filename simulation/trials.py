@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 import pydantic
 
-from fedkeyboard import files
+from fedkeyboard import files, hashed
 from fedkeyboard.errors import RunFailure
 from simulation.ranges import Sweep
 
@@ -25,6 +25,9 @@ from simulation.ranges import Sweep
 # learning rates are slow at first.
 _COMPLETED_BEFORE_PRUNING = 5
 _WARM_UP = 1 / 4
+# Bytes of a `trial.json`, whose largest part is a number for each round that validated.
+_MOST_JSON = 16 * files.MEGABYTE
+_WITHOUT = "without it the trial runs again"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -60,7 +63,7 @@ class Trial(pydantic.BaseModel):
 
     def save(self, path: pathlib.Path) -> None:
         """Writes `trial.json`."""
-        files.write_text(path, self.model_dump_json(indent=2) + "\n")
+        hashed.write_text(path, self.model_dump_json(indent=2) + "\n")
 
 
 def directory(out: pathlib.Path, number: int) -> pathlib.Path:
@@ -73,9 +76,10 @@ def read(out: pathlib.Path) -> dict[int, Trial]:
     found = {}
     for path in sorted((out / "trials").glob("*/trial.json")):
         try:
-            trial = Trial.model_validate_json(path.read_bytes())
+            content = hashed.read_bytes(path, at_most=_MOST_JSON, remedy=_WITHOUT)
+            trial = Trial.model_validate_json(content)
         except ValueError as error:
-            raise RunFailure(f"{path}: damaged; without it the trial runs again") from error
+            raise RunFailure(f"{path}: damaged; {_WITHOUT}") from error
         found[trial.number] = trial
     return found
 

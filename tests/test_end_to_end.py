@@ -18,7 +18,7 @@ import psutil
 import pytest
 from commands import FEDKEYBOARD, command, fails, process, succeeds
 
-from fedkeyboard import __main__, cli
+from fedkeyboard import __main__, cli, hashed
 from simulation import runs
 
 SETTINGS = """
@@ -90,6 +90,7 @@ def test_a_run_directory_is_whole(run):
     names = {path.name for path in run.iterdir()} - {".lock"}
     assert names == {
         *("config.toml", "population.json", "vocabulary.txt", "tokenizer.model", "checkpoints"),
+        "hashes.json",
         *("weights.npz", "rounds.csv", "tensorboard", "metrics.json", "report.html", "export"),
     }
     rows = rounds(run)
@@ -146,8 +147,8 @@ def test_a_package_is_verified_by_a_stranger(run, tmp_path, population):
     assert "FAILED" not in told and "a local step" in told and "weights, training" in told
     package = shutil.copytree(run / "export", tmp_path / "package")
     alone = json.loads(succeeds("verify", package, "--json"))
-    assert alone["passed"] and len(alone["checks"]) == 8
-    assert len(json.loads(succeeds("verify", package, "--run", run, "--json"))["checks"]) == 10
+    assert alone["passed"] and len(alone["checks"]) == 9
+    assert len(json.loads(succeeds("verify", package, "--run", run, "--json"))["checks"]) == 11
     assert "--population" in fails(2, "personalize", package)
     assert json.loads(
         succeeds("personalize", package, "--population", population, "--json")
@@ -355,7 +356,8 @@ def test_a_run_whose_population_moved(run, population, tmp_path):
     shutil.copytree(run, copy)
     shutil.copy(population, moved)
     record = json.loads((copy / "population.json").read_text())
-    (copy / "population.json").write_text(json.dumps({**record, "file": str(tmp_path / "old")}))
+    moved_record = json.dumps({**record, "file": str(tmp_path / "old")})
+    hashed.write_text(copy / "population.json", moved_record)
     metrics = json.loads((run / "metrics.json").read_text())
     for asked in (["evaluate"], ["baseline", "federated"]):
         assert "--population" in fails(2, *asked, copy)
@@ -395,9 +397,9 @@ def test_a_trained_run_without_its_checkpoints_is_not_trained_anew(run, tmp_path
 def test_a_comparison_is_of_the_rounds_that_the_model_has_had(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
-    lines = (copy / "rounds.csv").read_text().splitlines()
-    more = ["10," + lines[-1].split(",", 1)[1], "11," + lines[-1].split(",", 1)[1][:9]]
-    (copy / "rounds.csv").write_text("\n".join([*lines, *more]))
+    last = (copy / "rounds.csv").read_bytes().splitlines()[-1].split(b",", 1)[1]
+    with open(copy / "rounds.csv", "ab") as file:
+        file.write(b"10," + last + b"\r\n11," + last[:9])
     told = [
         json.loads(succeeds("compare", of, "--no-central", "--json"))["runs"][0]
         for of in (run, copy)

@@ -176,9 +176,7 @@ def test_wrong_use_is_refused_in_a_line(place, swept, tmp_path):
 def test_a_draw_that_the_text_cannot_give_is_a_failed_trial(place, swept, tmp_path):
     """And not the end of the sweep, which would then never come to the draws after it."""
     (place / "rates.toml").write_text(
-        SWEEP.replace(
-            "client.learning_rate = [0.5, 1e6]", "tokenizer.minimum_users = [5000, 6000]"
-        )
+        SWEEP.replace("client.learning_rate = [0.5, 1e6]", "tokenizer.minimum_users = [5000, 6000]")
     )
     line = fails(1, *ARGUMENTS, "--out", tmp_path / "new", cwd=place)
     (place / "rates.toml").write_text(SWEEP)

@@ -1,8 +1,12 @@
 """A `.tflite` file's bytes, taken apart and put together again (LiteRT's own schema)."""
 
+import struct
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from fedkeyboard.errors import RunFailure
 
 # LiteRT reads the buffers where they lie.
 _ALIGNMENT = 16
@@ -10,8 +14,18 @@ _IDENTIFIER = b"TFL3"
 
 
 def unpack(content: bytes) -> schema.ModelT:
-    """Returns what a file consists of, to be changed at will."""
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    """Returns what a file consists of, to be changed at will.
+
+    Raises:
+      RunFailure: If it is no `.tflite` file. Of one that is made to harm, lists may be of any
+        length: see `tflite_export.probe`.
+    """
+    try:
+        if content[4:8] != _IDENTIFIER:
+            raise ValueError("no TFL3 at its begin")
+        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunFailure(f"not a .tflite file, or a damaged one: {error}") from error
 
 
 def pack(file: schema.ModelT) -> bytes:

@@ -4,6 +4,7 @@ The same runtime that the phones use (https://ai.google.dev/edge/litert), on one
 is not imported here, so that a suggestion does not wait seconds for it.
 """
 
+import logging
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +16,14 @@ from fedkeyboard import files
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.tokenizer import BEGIN, PAD, VOCABULARY_FILE, Tokenizer
-from tflite_export import manifest
+from tflite_export import manifest, probe
 from tflite_export.quiet import quiet_stderr
+
+# Bytes of a file; a flatbuffer can have no more.
+_MOST = 2**31
+_IDENTIFIER = b"TFL3"
+
+_LOG = logging.getLogger("fedkeyboard")
 
 
 class LiteModel:
@@ -30,13 +37,18 @@ class LiteModel:
     def __init__(self, path: files.PathLike):
         """Opens a file.
 
+        LiteRT believes what is in it: one that is damaged or made to harm may end the process
+        (`open_file`, `tflite_export.probe`).
+
         Raises:
           UserError: If `path` is not there, is no `.tflite`, or is one of something else.
         """
         self._path = pathlib.Path(path)
-        if not self._path.is_file():
-            raise UserError(f"{path}: no such file")
+        with files.open_regular(path, at_most=_MOST) as file:
+            begin = file.read(8)
         try:
+            if begin[4:] != _IDENTIFIER:
+                raise ValueError(begin)
             self._interpreter = Interpreter(str(path), num_threads=1)
         except ValueError as error:
             raise UserError(
@@ -184,16 +196,47 @@ def inference_file(path: files.PathLike) -> pathlib.Path:
     return exported
 
 
+def open_file(path: files.PathLike) -> LiteModel:
+    """Opens a `.tflite` file that is of a package, or of no one knows what.
+
+    The manifest beside it says what it must hold. Without, a child process opens it first, and a
+    line says that nothing is known of it.
+
+    Raises:
+      UserError: As `LiteModel`, or if the manifest is damaged.
+      RunFailure: If it has other contents than the manifest says, or the child process died.
+    """
+    path = pathlib.Path(path)
+    if not check_beside(path):
+        probe.check(path)
+    return LiteModel(path)
+
+
+def check_beside(path: pathlib.Path) -> bool:
+    """Checks a file against the manifest of its package; False, and a line, if it has none.
+
+    Raises:
+      UserError: As `manifest.load` and `manifest.check_file`.
+    """
+    if not (path.parent / manifest.FILE).exists():
+        files.open_regular(path).close()
+        _LOG.warning("%s: no %s beside it, so damage would not be noticed", path, manifest.FILE)
+        return False
+    manifest.check_file(path.parent, manifest.load(path.parent), path.name)
+    return True
+
+
 def open_of_vocabulary(path: files.PathLike, vocabulary: Sequence[str]) -> LiteModel:
     """Opens a `.tflite` file that must have been exported with `vocabulary`.
 
     Raises:
-      UserError: If it has another size, or the `vocabulary.txt` beside it, if any, has other words.
+      UserError: As `open_file`; or if it has another size, or the `vocabulary.txt` beside it, if
+        any, has other words.
     """
-    model = LiteModel(path)
+    model = open_file(path)
     beside = pathlib.Path(path).with_name(VOCABULARY_FILE)
     if model.vocabulary != len(vocabulary) or (
-        beside.exists() and Tokenizer.load_vocabulary(beside).vocabulary != tuple(vocabulary)
+        beside.exists() and _vocabulary(beside).vocabulary != tuple(vocabulary)
     ):
         raise UserError(f"{path}: exported with another vocabulary; evaluate it with its own run")
     return model
@@ -212,14 +255,21 @@ def suggest_words(
     Raises:
       UserError: If either file is missing or unreadable, or they do not belong together.
     """
-    model = LiteModel(path)
-    tokenizer = Tokenizer.load_vocabulary(vocabulary_path)
+    model = open_file(path)
+    tokenizer = _vocabulary(pathlib.Path(vocabulary_path))
     if len(tokenizer) != model.vocabulary:
         raise UserError(
             f"{vocabulary_path}: has {len(tokenizer)} lines, but {path} has a vocabulary of "
             f"{model.vocabulary} entries; take both from one package"
         )
     return suggest_after(text, model, tokenizer)
+
+
+def _vocabulary(path: pathlib.Path) -> Tokenizer:
+    """Reads a `vocabulary.txt` that has what the manifest beside it says, if there is one."""
+    if (path.parent / manifest.FILE).exists():
+        check_beside(path)
+    return Tokenizer.load_vocabulary(path)
 
 
 def suggest_after(text: str, model: LiteModel, tokenizer: Tokenizer) -> list[tuple[str, float]]:

@@ -1,7 +1,6 @@
 """A phone package that is open: what a phone has of it."""
 
 import functools
-import hashlib
 import pathlib
 from typing import Any
 
@@ -66,22 +65,22 @@ class Package:
 
     @functools.cached_property
     def inference(self) -> LiteModel:
-        """`model_infer.tflite`."""
-        return LiteModel(self.path / INFERENCE_FILE)
+        """`model_infer.tflite`; raises as `LiteModel` and `checked` do."""
+        return LiteModel(self.checked(INFERENCE_FILE))
 
     @functools.cached_property
     def learner(self) -> Learner:
-        """`model_train.tflite`."""
-        return Learner(self.path / TRAINING_FILE)
+        """`model_train.tflite`; raises as `Learner` and `checked` do."""
+        return Learner(self.checked(TRAINING_FILE))
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
         """The vocabulary.
 
         Raises:
-          UserError: If it is not the model's.
+          UserError: If it is not the model's, or as of `checked`.
         """
-        tokenizer = Tokenizer.load_vocabulary(self.path / VOCABULARY_FILE)
+        tokenizer = Tokenizer.load_vocabulary(self.checked(VOCABULARY_FILE))
         if len(tokenizer) != self.manifest.model.vocabulary:
             raise UserError(
                 f"{self.path}: its vocabulary has {len(tokenizer)} entries, its model "
@@ -102,5 +101,14 @@ class Package:
 
     @property
     def vocabulary_sha256(self) -> str:
-        """Of `vocabulary.txt`, by which updates name it."""
-        return hashlib.sha256((self.path / VOCABULARY_FILE).read_bytes()).hexdigest()
+        """Of `vocabulary.txt`, by which updates name it; raises as `checked` does."""
+        self.checked(VOCABULARY_FILE)
+        return self.manifest.files[VOCABULARY_FILE].sha256
+
+    def checked(self, name: str) -> pathlib.Path:
+        """Returns the path of a file of the package, once its hash has been checked.
+
+        Raises:
+          UserError: As `manifest.check_file`.
+        """
+        return manifest.check_file(self.path, self.manifest, name)

@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 import fedkeyboard
-from fedkeyboard import files, model
+from fedkeyboard import files, hashed, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.subwords import SubwordTokenizer
@@ -168,6 +168,7 @@ def export(
                 if unseen is None
                 else _accuracy(unseen, inference, opened, sizes, train_storage),
                 privacy=manifest.Privacy(statement=_privacy(training)),
+                sha256=hashlib.sha256().hexdigest(),  # Until it is sealed.
             )
             _write_json(directory / manifest.FILE, content.model_dump())
             report = verify.verify(directory, weights)
@@ -326,12 +327,15 @@ def _take_up(target: pathlib.Path) -> None:
 def _write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     """Writes JSON in ASCII: no editor or tool on the way can then normalise the examples' text."""
     try:
-        text = json.dumps(content, indent=2, allow_nan=False)
+        if path.name == manifest.FILE:
+            text = hashed.sealed(content)
+        else:
+            text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     except ValueError as error:
         raise RunFailure(
             f"{path.name}: holds a number that JSON has not (NaN or infinity)"
         ) from error
-    files.write_text(path, text + "\n")
+    files.write_text(path, text)
 
 
 def _described(path: pathlib.Path, precision: Precision | None) -> manifest.File:

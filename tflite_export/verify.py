@@ -1,6 +1,7 @@
 """Opens a phone package as a stranger would, and checks that it does what it says.
 
 files       sizes and hashes are the manifest's, and nothing else is there
+opening     a child process opens the files and runs them, as what is made to harm may crash
 operators   LiteRT's builtin ones only
 signatures  are the manifest's
 golden      texts give the words, ids and suggestions of `golden.json`, training its losses
@@ -8,8 +9,7 @@ weights     the files have the run's weights, as exactly as they are stored
 training    one step in LiteRT gives the weights that the simulation's client work gives
 """
 
-import hashlib
-import json
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from fedkeyboard import files, local_training, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, VOCABULARY_FILE
 from fedkeyboard.words import words
-from tflite_export import convert, golden, manifest, parity, storage, variables
+from tflite_export import convert, golden, manifest, parity, probe, storage, variables
 from tflite_export.learner import weights_sha256
 from tflite_export.litert import LiteModel
 from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
@@ -31,6 +31,12 @@ from tflite_export.opened import Package
 STEP_TOLERANCE = 1e-6
 # Mean divergence of int8 from the weights, in nats. That of an untrained model is several.
 _INT8_TOLERANCE = 0.05
+# Bytes of golden.json, and of what is computed of one of its texts: ours have some 20 KB and 10 MB.
+_MOST_GOLDEN = 16 * files.MEGABYTE
+_MOST_OF_TEXT = 1024 * files.MEGABYTE
+_MOST_EXAMPLES = 10_000
+# Texts and steps of golden.json's training: ours has 8 and 3.
+_MOST_TRAINING = 100
 
 
 class Check(NamedTuple):
@@ -112,8 +118,10 @@ def verify(directory: files.PathLike, weights: model.Weights | None = None) -> R
     """
     checks_of = _Checks(Package(directory))
     checks = [_checked("files", checks_of.check_files)]
-    # What has other contents than its manifest says is not opened.
+    # What has other contents than its manifest says is not opened, nor what ends who opens it.
     if checks[0].passed:
+        checks.append(_checked("opening", checks_of.check_opening))
+    if all(check.passed for check in checks):
         checks += [
             _checked("operators", checks_of.check_operators),
             _checked("signatures", checks_of.check_signatures),
@@ -159,16 +167,19 @@ class _Checks:
         for name in (INFERENCE_FILE, TRAINING_FILE, VOCABULARY_FILE, golden.FILE):
             if name not in said:
                 raise RunFailure(f"{name}: not in the manifest")
-        for name, file in self._manifest.files.items():
-            content = (self._directory / name).read_bytes()
-            if len(content) != file.bytes or hashlib.sha256(content).hexdigest() != file.sha256:
-                raise RunFailure(f"{name}: has other contents than the manifest says")
+        for name in self._manifest.files:
+            self._package.checked(name)
         total = sum(file.bytes for file in self._manifest.files.values())
         return f"{len(said)} files, {total:,} bytes"
 
+    def check_opening(self) -> str:
+        probe.check(self._directory / INFERENCE_FILE, self._directory / TRAINING_FILE)
+        return "every signature runs"
+
     def check_operators(self) -> str:
         for name in (INFERENCE_FILE, TRAINING_FILE):
-            convert.check_operators((self._directory / name).read_bytes())
+            size = self._manifest.files[name].bytes
+            convert.check_operators(files.read_bytes(self._directory / name, at_most=size))
         return "builtin only"
 
     def check_signatures(self) -> str:
@@ -193,7 +204,7 @@ class _Checks:
         return ", ".join(self._manifest.signatures[TRAINING_FILE])
 
     def check_texts(self) -> str:
-        tokenizer, examples = self._package.tokenizer, self._golden()["examples"]
+        tokenizer, examples = self._package.tokenizer, self._golden["examples"]
         if [example["text"] for example in examples] != golden.texts(self._package.sizes.length):
             raise RunFailure(f"{golden.FILE}: has other texts than the format's")
         for example in examples:
@@ -204,7 +215,7 @@ class _Checks:
 
     def check_suggestions(self) -> str:
         exported, tokenizer = self._package.inference, self._package.tokenizer
-        worst, content = 0.0, self._golden()
+        worst, content = 0.0, self._golden
         for example in content["examples"]:
             suggested = exported.suggest(example["ids"])
             # As `golden.json` may be of a file that suggests other words than it scores.
@@ -237,7 +248,9 @@ class _Checks:
         return f"{len(content['examples'])} texts, probabilities within {worst:.1g}"
 
     def check_training(self) -> str:
-        learner, said = self._package.learner, self._golden()["training"]
+        learner, said = self._package.learner, self._golden["training"]
+        if max(len(said["texts"]), len(said["losses"])) > _MOST_TRAINING:
+            raise RunFailure(f"{golden.FILE}: trains more than {_MOST_TRAINING} texts or steps")
         rows = self._package.tokenizer.rows(said["texts"], learner.length)
         if rows.tolist() != said["rows"]:
             raise RunFailure(f"{golden.FILE}: its training texts are other ids")
@@ -267,7 +280,7 @@ class _Checks:
     def check_inference(self, weights: model.Weights) -> str:
         exported = self._package.inference
         precision = self._manifest.files[INFERENCE_FILE].precision
-        sentences = [example["ids"] for example in self._golden()["examples"]]
+        sentences = [example["ids"] for example in self._golden["examples"]]
         if precision == "int8":
             mean = parity.divergence(exported, weights, sentences)
             _within(mean, _INT8_TOLERANCE, "the divergence from the run's weights")
@@ -285,7 +298,7 @@ class _Checks:
             allowed = storage.largest_error(was) if precision == "int8" else 0.0
             if was.shape != now.shape or not np.all(np.abs(was - now) <= allowed):
                 raise RunFailure(f"{TRAINING_FILE}: has another {name} than the run")
-        sentences = [example["ids"] for example in self._golden()["examples"]]
+        sentences = [example["ids"] for example in self._golden["examples"]]
         parity.check(self._package.learner, opened, self._package.sizes, sentences)
         return f"{precision}: {'within half a step' if precision == 'int8' else 'equal'}"
 
@@ -348,11 +361,17 @@ class _Checks:
     def _files(self) -> list[tuple[str, LiteModel]]:
         return [(INFERENCE_FILE, self._package.inference), (TRAINING_FILE, self._package.learner)]
 
+    @functools.cached_property
     def _golden(self) -> dict[str, Any]:
-        try:
-            return json.loads((self._directory / golden.FILE).read_bytes())
-        except ValueError as error:
-            raise RunFailure(f"{golden.FILE}: not JSON: {error}") from error
+        path = self._directory / golden.FILE
+        content = files.parse_json(files.read_bytes(path, at_most=_MOST_GOLDEN), golden.FILE)
+        sizes = self._package.sizes
+        if len(content["examples"]) > _MOST_EXAMPLES:
+            raise RunFailure(f"{golden.FILE}: has more than {_MOST_EXAMPLES} texts")
+        for example in content["examples"]:
+            if 4 * sizes.vocabulary * len(example["ids"]) > _MOST_OF_TEXT:
+                raise RunFailure(f"{golden.FILE}: has a text of {len(example['ids']):,} words")
+        return content
 
 
 def _within(worst: float, tolerance: float, what: str) -> None:

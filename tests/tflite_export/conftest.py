@@ -1,11 +1,14 @@
 """A small model with opinions, its tokenizer, and the file made from it."""
 
+import copy
+
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from fedkeyboard import model
 from fedkeyboard.tokenizer import Tokenizer
-from tflite_export import convert, signatures
+from tflite_export import convert, flatbuffer, signatures
 from tflite_export.learner import Learner
 from tflite_export.litert import LiteModel
 
@@ -107,3 +110,33 @@ def weights_apart():
         return max(float(np.max(np.abs(a - b))) for a, b in zip(one, other, strict=True))
 
     return apart
+
+
+@pytest.fixture(scope="session")
+def made_to_harm():
+    """Returns a function of a file that learns: one that ends the process which opens it."""
+
+    def two_that_call_each_other(content):
+        """Its initialisation calls another subgraph, which calls it: LiteRT's stack ends."""
+        file = flatbuffer.unpack(content)
+        (operator, *_) = (
+            operator
+            for graph in file.subgraphs
+            for operator in graph.operators
+            if flatbuffer.kind(file, operator) == schema.BuiltinOperator.CALL_ONCE
+        )
+
+        def call(subgraph):
+            made = copy.copy(operator)
+            made.builtinOptions = schema.CallOnceOptionsT(initSubgraphIndex=subgraph)
+            return made
+
+        number = operator.builtinOptions.initSubgraphIndex
+        first = file.subgraphs[number]
+        second = copy.copy(first)
+        second.tensors, second.operators = [], [call(number)]
+        file.subgraphs.append(second)
+        first.operators = [call(len(file.subgraphs) - 1), *first.operators]
+        return flatbuffer.pack(file)
+
+    return two_that_call_each_other

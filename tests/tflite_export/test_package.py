@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from fedkeyboard import evaluation, files, keystrokes, metrics, model
+from fedkeyboard import evaluation, files, hashed, keystrokes, metrics, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.words import words
 from tflite_export import accuracy, golden, litert, package, parity, verify
@@ -327,7 +327,7 @@ def test_manifests_of_other_formats_are_refused(export, tmp_path):
     written = json.loads(path.read_text())
 
     def changed(**changes):
-        path.write_text(json.dumps({**written, **changes}))
+        path.write_text(hashed.sealed({**written, **changes}))
 
     for version in ("1", 1, "3.0"):
         changed(format={**written["format"], "version": version})

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from fedkeyboard import model
+from fedkeyboard import hashed, model
 from fedkeyboard.errors import UserError
-from tflite_export import golden, litert, package, verify
+from tflite_export import golden, litert, opened, package, verify
 from tflite_export.learner import Learner
 
 
@@ -38,22 +38,24 @@ def failed(directory, weights=None):
 
 def change(directory, name, edit):
     """Changes a JSON file of a package, and what the manifest says of it."""
-    path, manifest = directory / name, directory / "manifest.json"
-    content = json.loads(path.read_text())
+    content = json.loads((directory / name).read_text())
     edit(content)
-    path.write_text(json.dumps(content))
-    if path != manifest:
-        said = json.loads(manifest.read_text())
-        said["files"][name] = {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        manifest.write_text(json.dumps(said))
+    replace(directory, name, hashed.sealed(content).encode())
+
+
+def replace(directory, name, content):
+    """Replaces a file of a package, as one does who makes the manifest say so."""
+    (directory / name).write_bytes(content)
+    if name != "manifest.json":
+        digest = hashlib.sha256(content).hexdigest()
+        said = json.loads((directory / "manifest.json").read_text())
+        said["files"][name].update(bytes=len(content), sha256=digest)
+        (directory / "manifest.json").write_text(hashed.sealed(said))
 
 
 def test_a_whole_package_passes(whole, weights):
     report = verify.verify(whole, weights)
-    assert report.passed and len(report.checks) == 10
+    assert report.passed and len(report.checks) == 11
     assert {timing.file for timing in report.timings} == {
         "model_infer.tflite",
         "model_train.tflite",
@@ -61,17 +63,16 @@ def test_a_whole_package_passes(whole, weights):
     assert all(0 < timing.p50 <= timing.p99 for timing in report.timings)
     json.dumps(report.as_dict(), allow_nan=False)
     stranger = verify.verify(whole)
-    assert stranger.passed and len(stranger.checks) == 8
+    assert stranger.passed and len(stranger.checks) == 9
 
 
 def test_contents_that_changed(broken):
     content = bytearray((broken / "model_train.tflite").read_bytes())
     content[-100] ^= 1
     (broken / "model_train.tflite").write_bytes(content)
-    assert failed(broken) == (
-        "files",
-        "model_train.tflite: has other contents than the manifest says",
-    )
+    name, seen = failed(broken)
+    assert name == "files"
+    assert "model_train.tflite: has other contents than the manifest says" in seen
 
 
 def test_files_that_are_missing_or_too_many(broken):
@@ -137,15 +138,10 @@ def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer
     """Also one that suggests nothing with any certainty, in int8, and has its own golden.json."""
     for others in (model.initial_weights(sizes, 3), make_weights(sizes, seed=3)):
         content = package.inference_file(others, sizes, "int8")
-        (broken / "model_infer.tflite").write_bytes(content)
+        replace(broken, "model_infer.tflite", content)
         exported = litert.LiteModel(broken / "model_infer.tflite")
         with_these = golden.examples(exported, tokenizer, sizes.length)
         change(broken, "golden.json", lambda c, e=with_these: c.update(examples=e))
-        said = json.loads((broken / "manifest.json").read_text())
-        said["files"]["model_infer.tflite"].update(
-            bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
-        )
-        (broken / "manifest.json").write_text(json.dumps(said))
         assert failed(broken, weights)[0] == "weights, inference"
 
 
@@ -181,3 +177,110 @@ def test_no_number_passes_for_none(whole, weights):
 def test_what_is_no_package_is_refused(tmp_path):
     with pytest.raises(UserError, match="not a phone package"):
         verify.verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model_infer.tflite", b"no flatbuffer" * 100),
+        ("model_train.tflite", b"\x1c\0\0\0TFL3" + b"\xff" * 999),
+    ],
+    ids=["text", "begin"],
+)
+def test_files_that_are_no_flatbuffers(broken, name, content):
+    """Though the manifest says that they are as they should be."""
+    replace(broken, name, content)
+    check, seen = failed(broken)
+    assert check == "opening" and f"{name}: not a .tflite file" in seen
+
+
+def test_a_file_that_ends_litert(broken, made_to_harm):
+    hostile = made_to_harm((broken / "model_train.tflite").read_bytes())
+    replace(broken, "model_train.tflite", hostile)
+    check, seen = failed(broken)
+    assert check == "opening" and "ended with SIG" in seen
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("model", "length"), 10**12),
+        (("model", "vocabulary"), 10**30),
+        (("model", "units"), 0),
+        (("files", "golden.json", "bytes"), 10**15),
+        (("files", "golden.json", "bytes"), -1),
+        (("accuracy",), {"users": 10**30}),
+    ],
+)
+def test_a_manifest_with_numbers_that_no_package_has(broken, place, value):
+    def edit(said):
+        *above, key = place
+        for name in above:
+            said = said[name]
+        said[key] = value
+
+    change(broken, "manifest.json", edit)
+    with pytest.raises(UserError, match=rf"manifest\.json: {'.'.join(place)}") as caught:
+        verify.verify(broken)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("epochs", 10**30), ("batch_size", 10**30), ("maximum_sentences", 10**12), ("epochs", 0)],
+)
+def test_rounds_that_never_end_are_refused(broken, key, value):
+    client = {"algorithm": "fedavg", "learning_rate": 0.5, "batch_size": 4, "epochs": 1}
+    client |= {"clipping_norm": 5.0, "maximum_sentences": 9, "weighting": "uniform"}
+    change(broken, "manifest.json", lambda m: m["training"].update(settings={"client": client}))
+    assert opened.Package(broken).client().epochs == 1
+    client[key] = value
+    change(broken, "manifest.json", lambda m: m["training"].update(settings={"client": client}))
+    with pytest.raises(UserError, match="does not say how phones train"):
+        opened.Package(broken).client()
+
+
+@pytest.mark.parametrize(
+    ("edit", "check", "part"),
+    [
+        (lambda c: c["training"].update(losses=[1.0] * 10**5), "check_training", "than 100"),
+        (lambda c: c["training"].update(texts=["ok"] * 10**5), "check_training", "than 100"),
+        (lambda c: c["examples"][0].update(ids=[5] * 10**5), "check_texts", "100,000 words"),
+        (lambda c: c.update(examples=c["examples"][:1] * 20_000), "check_texts", "than 10000"),
+    ],
+    ids=["losses", "texts", "ids", "examples"],
+)
+def test_golden_examples_without_end(broken, monkeypatch, edit, check, part):
+    # As of a vocabulary of 10,000 words.
+    monkeypatch.setattr(verify, "_MOST_OF_TEXT", verify._MOST_OF_TEXT // 200)
+    change(broken, "golden.json", edit)
+    assert part in of_golden(broken, check)
+
+
+def of_golden(directory, check):
+    """Returns what one check of golden.json says that must fail."""
+    checks = verify._Checks(opened.Package(directory))
+    name, passed, seen = verify._checked("golden", getattr(checks, check))
+    assert not passed and len(seen.splitlines()) == 1
+    return seen
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b"9" * 5000, b"{", b"\xff", b"[1]", b"null"],
+    ids=["brackets", "digits", "half", "bytes", "list", "null"],
+)
+def test_json_that_is_none(broken, content):
+    replace(broken, "golden.json", content)
+    for check in ("check_texts", "check_suggestions", "check_training"):
+        assert of_golden(broken, check)
+    (broken / "manifest.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"manifest\.json: damaged, or not a phone package's"):
+        verify.verify(broken)
+
+
+def test_a_manifest_that_is_not_as_it_was_written(broken):
+    path = broken / "manifest.json"
+    path.write_text(path.read_text().replace('"units": 12', '"units": 13'))
+    with pytest.raises(UserError, match=r"manifest\.json: damaged, or of an older version"):
+        verify.verify(broken)

@@ -1,20 +1,25 @@
-// Serves the page, LiteRT's files and a phone package on the loopback interface.
+// Serves the page, LiteRT's files and a phone package on the loopback interface, to who asks for it
+// by the name of this machine: a page of elsewhere whose name has come to mean 127.0.0.1 does not.
 //
 //   node serve.js PACKAGE [PORT]
 
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { constants, existsSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { open, realpath } from "node:fs/promises";
 import { createServer } from "node:http";
-import { dirname, extname, join } from "node:path";
+import { dirname, extname, join, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const PACKAGE_FILES = [
-  "manifest.json",
-  "vocabulary.txt",
-  "golden.json",
-  "model_infer.tflite",
-  "model_train.tflite",
-];
+const MEGABYTE = 1 << 20;
+// Of a package, and how large they may be.
+const PACKAGE_FILES = {
+  "manifest.json": 4 * MEGABYTE,
+  "vocabulary.txt": 64 * MEGABYTE,
+  "golden.json": 16 * MEGABYTE,
+  "model_infer.tflite": 1024 * MEGABYTE,
+  "model_train.tflite": 1024 * MEGABYTE,
+};
+const MOST_OF_OURS = 64 * MEGABYTE;
 const TYPES = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
@@ -27,7 +32,11 @@ const TYPES = {
 const HEADERS = {
   // The browser itself then refuses every address but this one.
   "Content-Security-Policy":
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; base-uri 'none'; form-action 'none'",
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; base-uri 'none'; " +
+    "form-action 'none'; frame-ancestors 'none'",
+  // What frame-ancestors says, to browsers that do not know it.
+  "X-Frame-Options": "DENY",
+  "Cross-Origin-Resource-Policy": "same-origin",
   "X-Content-Type-Options": "nosniff",
   "Referrer-Policy": "no-referrer",
   "Cache-Control": "no-cache",
@@ -45,7 +54,9 @@ export class UsageError extends Error {}
  */
 export async function serve(packageDirectory, port) {
   const files = servedFiles(packageDirectory);
-  const server = createServer((request, response) => answer(files, request, response));
+  const server = createServer((request, response) => {
+    answer(files, server.address().port, request, response);
+  });
   await new Promise((resolve, reject) => {
     server.once("error", (error) =>
       reject(
@@ -74,10 +85,20 @@ export function checkPackage(directory) {
         "or give PACKAGE=dir",
     );
   }
-  const missing = PACKAGE_FILES.find((name) => !existsSync(join(directory, name)));
-  if (missing) {
-    throw new UsageError(`${directory}: has no ${missing}; export it again with \`make export\``);
+  const root = realpathSync(directory);
+  for (const name of Object.keys(PACKAGE_FILES)) {
+    const path = join(directory, name);
+    if (!existsSync(path)) {
+      throw new UsageError(`${directory}: has no ${name}; export it again with \`make export\``);
+    }
+    if (!within(root, realpathSync(path)) || !statSync(path).isFile()) {
+      throw new UsageError(`${path}: not a file of the package; export it again`);
+    }
   }
+}
+
+function within(root, path) {
+  return path.startsWith(root + sep);
 }
 
 // A table of all that is served, made once: a path that is not in it does not exist, so that none
@@ -85,44 +106,67 @@ export function checkPackage(directory) {
 function servedFiles(packageDirectory) {
   checkPackage(packageDirectory);
   const files = new Map();
+  const add = (address, root, name, atMost = MOST_OF_OURS) => {
+    files.set(address, { root: realpathSync(root), name, atMost });
+  };
   const page = join(HERE, "page");
-  for (const name of readdirSync(page)) files.set(`/${name}`, join(page, name));
-  files.set("/", join(page, "index.html"));
-  for (const name of PACKAGE_FILES) files.set(`/package/${name}`, join(packageDirectory, name));
+  for (const name of readdirSync(page)) add(`/${name}`, page, name);
+  add("/", page, "index.html");
+  for (const [name, atMost] of Object.entries(PACKAGE_FILES)) {
+    add(`/package/${name}`, packageDirectory, name, atMost);
+  }
 
   const litert = join(HERE, "node_modules", "@litertjs");
   if (!existsSync(litert)) {
     throw new UsageError(`LiteRT is not installed; run \`npm ci\` in ${HERE}`);
   }
-  files.set("/litert/core.js", join(litert, "core", "dist", "index.js"));
-  files.set("/litert/wasm-utils.js", join(litert, "wasm-utils", "dist", "index.js"));
-  for (const name of readdirSync(join(litert, "core", "wasm"))) {
-    files.set(`/litert/wasm/${name}`, join(litert, "core", "wasm", name));
-  }
+  add("/litert/core.js", join(litert, "core", "dist"), "index.js");
+  add("/litert/wasm-utils.js", join(litert, "wasm-utils", "dist"), "index.js");
+  const wasm = join(litert, "core", "wasm");
+  for (const name of readdirSync(wasm)) add(`/litert/wasm/${name}`, wasm, name);
   return files;
 }
 
-function answer(files, request, response) {
+async function answer(files, port, request, response) {
+  const refuse = (status) => response.writeHead(status, HEADERS).end();
+  const host = request.headers.host?.toLowerCase();
+  if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) return refuse(421);
   const path = request.url.split("?")[0];
   const file = files.get(path);
-  if (!file || !["GET", "HEAD"].includes(request.method)) {
-    response.writeHead(file ? 405 : 404, HEADERS).end();
-    return;
-  }
+  if (!file) return refuse(404);
+  if (!["GET", "HEAD"].includes(request.method)) return refuse(405);
   let body;
   try {
-    body = readFileSync(file);
-  } catch (error) {
-    response.writeHead(500, HEADERS).end(error.code);
-    return;
+    body = await read(file);
+  } catch {
+    // What was there when the server began is gone, or is something else now.
+    return refuse(500);
   }
   if (path === "/litert/core.js") {
     // A worker has no import map; a bundler would do the same.
     body = body.toString().replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"');
   }
-  const type = TYPES[extname(file)] ?? "application/octet-stream";
+  const type = TYPES[extname(file.name)] ?? "application/octet-stream";
   response.writeHead(200, { ...HEADERS, "Content-Type": type });
   response.end(request.method === "HEAD" ? undefined : body);
+}
+
+/** Reads a regular file of its directory, of a bounded size: no link out of it, device or pipe. */
+async function read({ root, name, atMost }) {
+  const path = await realpath(join(root, name));
+  if (!within(root, path)) throw new Error(`${name}: a link out of ${root}`);
+  // Without O_NONBLOCK, to open a pipe waits for who writes into it.
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+  const handle = await open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  try {
+    const status = await handle.stat();
+    if (!status.isFile() || status.size > atMost) throw new Error(`${name}: no file, or too large`);
+    const body = Buffer.alloc(status.size);
+    const { bytesRead } = await handle.read(body, 0, body.length, 0);
+    return body.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
