@@ -554,30 +554,52 @@ def aggregate(
         list[pathlib.Path], typer.Argument(metavar="UPDATE...", help="What phones sent.")
     ],
     out: Annotated[pathlib.Path, typer.Option(help="The new run directory, one round further.")],
+    minimum_updates: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many must be left; default, half of those given."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Aggregate phones' updates, as a simulated round would, into a new run and its package."""
+    """Aggregate phones' updates, as a simulated round would, into a new run and its package.
+
+    Updates that cannot count are refused by name. The same command goes on if it was stopped.
+    """
     from simulation import progress
 
     with progress.loading(_ERR):
-        from simulation import aggregation, runs
+        from simulation import admission, aggregation, runs
         from tflite_export.opened import Package
 
     opened = runs.open_run(run)
     package = Package(runs.package(run)[0])
     stored = package.stored()
-    base = aggregation.Base(
+    base = admission.Base(
         round=package.manifest.training.get("rounds"),
         weights_sha256=package.manifest.model.weights_sha256,
         vocabulary_sha256=package.vocabulary_sha256,
     )
-    made = aggregation.aggregate(opened, update, out, base)
+    done = aggregation.aggregate(
+        opened,
+        update,
+        out,
+        base,
+        minimum=minimum_updates,
+        on_refused=lambda line: progress.say(_ERR, line),
+    )
+    made = done.run
     _export(made, made.path / runs.PACKAGE, **stored)
     if as_json:
-        _print_json({"run": str(made.path), "export": str(made.path / runs.PACKAGE)})
+        counts = {"updates": done.updates, "refused": done.refused}
+        made_of = {"run": str(made.path), "export": str(made.path / runs.PACKAGE)}
+        _print_json({**made_of, **counts})
         return
-    say(_OUT, f"run {made.path}")
-    say(_OUT, f"export {made.path / runs.PACKAGE}")
+    refused = f", {len(done.refused):,} refused" if done.refused else ""
+    for line in (
+        f"updates {done.updates:,}{refused}",
+        f"run {made.path}",
+        f"export {made.path / runs.PACKAGE}",
+    ):
+        say(_OUT, line)
 
 
 @app.command()
@@ -759,7 +781,8 @@ def _print_table(
         # Paths and the like may be folded, words of a header or figures not.
         longest = max((len(word) for word in words if len(word) <= _LONGEST_WORD), default=1)
         justify = "left" if i in left else "right"
-        table.add_column(Text(printable(name)), justify=justify, overflow="fold", min_width=longest)
+        shown = "\n".join(map(printable, name.split("\n")))
+        table.add_column(Text(shown), justify=justify, overflow="fold", min_width=longest)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     # A word is broken nowhere; a table with more columns than fit is as wide as it must be.

@@ -7,12 +7,15 @@ does (`simulation.aggregation`).
 
 A difference, and not the weights: on top of a newer model's weights it still says what the user
 added.
+
+A file may have been made to harm: nothing of it is read that is larger than it can legitimately be,
+and what it says of itself is checked here for its form and in `admission` for its truth.
 """
 
 import io
-import json
 import math
 import pathlib
+import re
 import zipfile
 import zlib
 from typing import Annotated, Literal, NamedTuple
@@ -27,9 +30,19 @@ FORMAT = "fedkeyboard.update"
 VERSION = "1.0"
 
 _METADATA = "metadata.json"
+_MOST_METADATA = 64 * 1024  # Bytes; it has some 600.
+_MOST_HEADER = 1024  # Bytes of an array's; it has 118.
+_MOST_MEMBERS = 16
+# What ZIP adds to its members' bytes, and DEFLATE to what it cannot compress.
+_MOST_ADDED = 1.01
+_PREAMBLE = b"\x93NUMPY\x01\x00"
+_HEADER = re.compile(
+    rb"\{'descr': '<f4', 'fortran_order': False, 'shape': \((\d+(?:, \d+)*),?\), \}\s*"
+)
 _Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
-_Count = Annotated[int, pydantic.Field(ge=0)]
-_Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+_Count = Annotated[int, pydantic.Field(ge=0, le=2**31)]
+# float32 has these.
+_Positive = Annotated[float, pydantic.Field(ge=1e-30, le=1e30)]
 
 
 class Metadata(pydantic.BaseModel):
@@ -47,21 +60,21 @@ class Metadata(pydantic.BaseModel):
       learning_rate, clipping_norm, batch_size, epochs: How (`local_training.LocalTraining`).
     """
 
-    model_config = pydantic.ConfigDict(extra="ignore", frozen=True)
+    model_config = pydantic.ConfigDict(extra="ignore", frozen=True, strict=True)
 
     format: Literal["fedkeyboard.update"] = FORMAT
     version: Annotated[str, pydantic.Field(pattern=r"^1\.\d+$")] = VERSION
     purpose: Literal["personal", "update"]
     weights_sha256: _Sha256
     vocabulary_sha256: _Sha256
-    weight: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
+    weight: Annotated[float, pydantic.Field(ge=0, le=2**31)] = 0.0
     sentences: _Count
     steps: _Count
     loss: float | None = None
     learning_rate: _Positive
     clipping_norm: _Positive
-    batch_size: Annotated[int, pydantic.Field(ge=1)]
-    epochs: Annotated[int, pydantic.Field(ge=1)]
+    batch_size: Annotated[int, pydantic.Field(ge=1, le=2**31)]
+    epochs: Annotated[int, pydantic.Field(ge=1, le=2**31)]
 
 
 class Update(NamedTuple):
@@ -115,22 +128,23 @@ def read(path: files.PathLike, shapes: model.Weights) -> Update:
       UserError: If it is no update, damaged, of another version or model, or not finite.
     """
     path = pathlib.Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            said = json.loads(archive.read(_METADATA))
-            arrays = {
-                name: _array(archive, name, tuple(shape))
-                for name, shape in shapes._asdict().items()
-            }
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    # What zipfile, zlib and json raise of files that are damaged or made to harm.
-    except (
-        *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError),
-        *(RuntimeError, NotImplementedError, RecursionError),
-    ) as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"{path}: not a {FORMAT} file, or only part of one ({line})") from error
+    members = 4 * sum(math.prod(shape) for shape in shapes) + _MOST_METADATA
+    with files.open_regular(path, at_most=int(_MOST_ADDED * members)) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                _check_members(archive)
+                said = files.parse_json(_member(archive, _METADATA, _MOST_METADATA), _METADATA)
+                arrays = {
+                    name: _array(archive, name, tuple(shape))
+                    for name, shape in shapes._asdict().items()
+                }
+        # What zipfile and zlib raise of files that are damaged or made to harm.
+        except (
+            *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError),
+            *(RuntimeError, NotImplementedError, OverflowError, UserError),
+        ) as error:
+            line = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: not a {FORMAT} file, or only part of one ({line})") from error
     try:
         metadata = Metadata.model_validate(said)
     except pydantic.ValidationError as error:
@@ -144,20 +158,45 @@ def read(path: files.PathLike, shapes: model.Weights) -> Update:
     return Update(difference, metadata)
 
 
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """Refuses what no phone writes: members without number, twice, or compressed otherwise."""
+    members = archive.infolist()
+    if len(members) > _MOST_MEMBERS:
+        raise ValueError(f"{len(members):,} members")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("a member comes twice")
+    if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for m in members):
+        raise ValueError("compressed otherwise than by DEFLATE")
+
+
+def _member(archive: zipfile.ZipFile, name: str, at_most: int) -> bytes:
+    """Returns what a member holds, which is no more than so many bytes."""
+    with archive.open(name) as member:
+        # Not what the archive says of its size, which may be untrue.
+        content = member.read(at_most + 1)
+    if len(content) > at_most:
+        raise ValueError(f"{name} has more than {at_most:,} bytes")
+    return content
+
+
 def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    with archive.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        if version != (1, 0):
-            raise ValueError(f"{name} is of version {version} of NumPy's format")
-        found, fortran, kind = np.lib.format.read_array_header_1_0(member)
-        # Before its content is read, which may be as large as it likes.
-        if (found, fortran, kind) != (shape, False, np.dtype("<f4")):
-            raise ValueError(f"{name} is {kind} {found}, not float32 {shape}; of another model?")
-        count = math.prod(shape)
-        content = member.read(4 * count + 1)
-        if len(content) != 4 * count:
-            raise ValueError(f"{name} has not {count} numbers")
-        return np.frombuffer(content, "<f4").reshape(shape).astype(np.float32)
+    """Reads an array in version 1.0 of NumPy's format, float32 in C's order.
+
+    By hand: NumPy has Python parse the header, which runs out of stack, or worse, on hostile ones.
+    """
+    count = math.prod(shape)
+    content = _member(archive, f"{name}.npy", _MOST_HEADER + 4 * count)
+    begin = len(_PREAMBLE) + 2
+    end = begin + int.from_bytes(content[begin - 2 : begin], "little")
+    header = _HEADER.fullmatch(content[begin:end])
+    if not content.startswith(_PREAMBLE) or header is None:
+        raise ValueError(f"{name} is no float32 array in version 1.0 of NumPy's format")
+    found = tuple(map(int, header[1].split(b", ")))
+    if found != shape:
+        raise ValueError(f"{name} is {found}, not {shape}; of another model?")
+    if len(content) - end != 4 * count:
+        raise ValueError(f"{name} has not {count:,} numbers")
+    return np.frombuffer(content, "<f4", offset=end).reshape(shape).astype(np.float32)
 
 
 def personal_weights(

@@ -1,14 +1,22 @@
 """A round whose phones are real: their update files give a run's next model.
 
 Aggregator, server optimizer and state are those of the run's simulated rounds
-(`fedkeyboard.federated_updates`), so simulation and fleet can take turns.
+(`fedkeyboard.federated_updates`), so simulation and fleet can take turns. Which updates count:
+`simulation.admission`.
+
+The new run's directory says from its first moment which updates make it (`aggregate.json`), so that
+the same command goes on with one that was stopped.
 """
 
 import asyncio
+import contextlib
 import hashlib
+import json
+import os
 import pathlib
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,100 +27,149 @@ from fedkeyboard import federated_learning, federated_updates, files, hashed, mo
 from fedkeyboard import update as updates
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE
-from simulation import directories, training
+from simulation import admission, directories, rounds, runs, training
+from simulation.admission import Base
 from simulation.runs import Run
 
 # Of a run, what the next one begins with.
 _KEPT = ("tokenizer.model", VOCABULARY_FILE, "population.json", "rounds.csv")
 _MOST_KEPT = 256 * files.MEGABYTE
+_RECORD = "aggregate.json"
+_MOST_RECORD = 64 * files.MEGABYTE
 
 
-class Base(NamedTuple):
-    """What phones trained from: a run's package, by its manifest.
+class Aggregated(NamedTuple):
+    """What came of an aggregation.
 
     Attributes:
-      round: The last of the run's rounds that the package has.
-      weights_sha256: What it calls its weights.
-      vocabulary_sha256: Of its vocabulary.
+      run: The new run.
+      updates: How many updates it was made of.
+      refused: Why others do not count, a line each, which names the file.
     """
 
-    round: int | None
-    weights_sha256: str
-    vocabulary_sha256: str
+    run: Run
+    updates: int
+    refused: list[str]
 
 
-def aggregate(run: Run, paths: Sequence[pathlib.Path], out: pathlib.Path, base: Base) -> Run:
+def aggregate(
+    run: Run,
+    paths: Sequence[pathlib.Path],
+    out: pathlib.Path,
+    base: Base,
+    *,
+    minimum: int | None = None,
+    on_refused: Callable[[str], None] = lambda line: None,
+) -> Aggregated:
     """Aggregates updates into a new run, one round further than `run`, which stays as it is.
 
-    The new run has the state to go on from, and no row of this round in rounds.csv.
+    An update that cannot count is refused by its name, and the others go on. The new run has the
+    state to go on from, and no row of this round in rounds.csv. One that was stopped is begun
+    again by the same updates; one that was finished, but for its package, is returned.
 
     Args:
       run: The run.
       paths: The updates of phones, one of each.
       out: The new run's directory.
       base: The run's package, from which the phones trained.
-
-    Returns:
-      The new run.
+      minimum: How many updates must be left; default, half of those given.
+      on_refused: Called with the line about each update that is refused.
 
     Raises:
-      UserError: If the run is not of federated averaging, its package is of another round, there
-        is no update, or one is damaged, comes twice, claims more weight than it has, or is to
-        other weights; then nothing is written.
-      RunFailure: If what comes of it is not finite.
+      UserError: If the run is not of federated averaging, its package is of another round, or too
+        few updates are left; then nothing is written. If `out` has something else.
+      RunFailure: If what comes of it is not finite, or is what was there before.
     """
     updates.check_algorithm(run.path, run.config.client.algorithm)
     if not paths:
         raise UserError("no updates to aggregate")
-    directories.check_new(out)
+    if not (out / _RECORD).exists():
+        directories.check_new(out)
     with (
         directories.claimed(run.path),
         # Not in memory: 1,000 phones of 1.4M weights bring 5.7 GB.
         tempfile.TemporaryFile(dir=run.path) as spool,
     ):
         brought: dict[str, pathlib.Path] = {}
+        refused: list[str] = []
         for path in paths:
-            vector = federated_updates.vector(_read(run, path, base))
-            name = hashlib.sha256(vector[:-1]).hexdigest()
-            if name in brought:
-                raise UserError(
-                    f"{path}: the same update as {brought[name]}; give each phone's once"
-                )
+            try:
+                vector = federated_updates.vector(admission.read(run, path, base))
+                name = hashlib.sha256(vector[:-1]).hexdigest()
+                if name in brought:
+                    raise UserError(
+                        f"{path}: the same update as {brought[name]}; give each phone's once"
+                    )
+            except UserError as error:
+                refused.append(str(error))
+                on_refused(f"refused: {error}")
+                continue
             brought[name] = path
             spool.write(vector)
+        _check_enough(len(paths), refused, minimum)
         spool.flush()
-        vectors = np.memmap(spool, np.float32, "r").reshape(len(brought), -1)
-        data = [federated_learning.phone_data(vector) for vector in vectors]
-        with runtime.tff_runtime():
-            return asyncio.run(_aggregate(run, data, out, base))
+        record = {**base._asdict(), "updates": sorted(brought)}
+        with _begun(out, record) as finished:
+            if not finished:
+                vectors = np.memmap(spool, np.float32, "r").reshape(len(brought), -1)
+                data = [federated_learning.phone_data(vector) for vector in vectors]
+                with runtime.tff_runtime():
+                    asyncio.run(_aggregate(run, data, out, base))
+                directories.point_latest(out)
+    return Aggregated(runs.open_run(out), len(brought), refused)
 
 
-def _read(run: Run, path: pathlib.Path, base: Base) -> updates.Update:
-    """Reads a phone's update, and checks that it is one of this round."""
-    update = updates.read(path, model.weight_shapes(run.sizes))
-    of, client = update.metadata, run.config.client
-    if of.purpose != "update":
-        raise UserError(f"{path}: a personal checkpoint, which stays on its phone; no update")
-    if (of.weights_sha256, of.vocabulary_sha256) != (base.weights_sha256, base.vocabulary_sha256):
-        raise UserError(
-            f"{path}: trained from another package ({of.weights_sha256[:12]}) than the run's "
-            f"({base.weights_sha256[:12]}); updates count in their own round only"
-        )
-    if not 1 <= of.sentences <= client.maximum_sentences:
-        raise UserError(
-            f"{path}: of {of.sentences} sentences, where a phone trains on 1 to "
-            f"{client.maximum_sentences} (client.maximum_sentences)"
-        )
-    weight = updates.weight(of.sentences, client.weighting)
-    if of.weight != weight:
-        raise UserError(
-            f"{path}: claims the weight {of.weight:g}, but counts as {weight:g} "
-            f'(client.weighting = "{client.weighting}")'
-        )
-    return update
+def _check_enough(given: int, refused: Sequence[str], minimum: int | None) -> None:
+    least = max(1, -(-given // 2)) if minimum is None else minimum
+    left = given - len(refused)
+    if left >= least:
+        return
+    if given == 1:
+        raise UserError(refused[0])
+    raise UserError(
+        f"{left} of {given} updates can count, and a round needs {least}; "
+        + (f"the first that cannot: {refused[0]}" if refused else "lower --minimum-updates")
+    )
 
 
-async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, base: Base) -> Run:
+@contextlib.contextmanager
+def _begun(out: pathlib.Path, record: dict) -> Iterator[bool]:
+    """Holds the new run's directory, with what it is made of; yields whether the run is there.
+
+    If the block fails, nothing is left of it.
+
+    Raises:
+      UserError: If something else is there, or the run and its package.
+    """
+    with directories.claimed(out):
+        path = out / _RECORD
+        if path.exists():
+            if hashed.read_json(path, at_most=_MOST_RECORD) != json.loads(json.dumps(record)):
+                raise UserError(f"{out}: was begun with other updates; give another --out")
+            if (out / "config.toml").exists():
+                if (out / runs.PACKAGE / "manifest.json").exists():
+                    raise UserError(f"{out}: has the run and its package already")
+                yield True
+                return
+            _empty(out, {".lock", path.name, hashed.RECORD})
+        else:
+            directories.check_new(out)
+            hashed.write_text(path, json.dumps(record, indent=1) + "\n")
+        try:
+            yield False
+        except Exception:
+            shutil.rmtree(out)
+            raise
+
+
+def _empty(directory: pathlib.Path, kept: set[str]) -> None:
+    """Removes what a directory has but for some names."""
+    for path in directory.iterdir():
+        if path.name not in kept:
+            (shutil.rmtree if path.is_dir() else os.unlink)(path)
+
+
+async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, base: Base) -> None:
     process = federated_updates.learning_process(
         model.initial_weights(run.sizes, run.config.seed),
         optimizer=training.server_optimizer(run),
@@ -125,27 +182,30 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
             f"{run.path}: its package is of round {base.round}, its last checkpoint of round "
             f"{done}; export it again with `fedkeyboard export {run.path}`, and ask phones anew"
         )
+    before = tf.nest.flatten(
+        await tff.program.materialize_value(state.global_model_weights.trainable)
+    )
     output = process.next(state, data)
     after = await tff.program.materialize_value(output.state)
     if not all(np.all(np.isfinite(leaf)) for leaf in tf.nest.flatten(after)):
         raise RunFailure(f"{run.path}: the updates lead to weights that are not finite")
+    weights = after.global_model_weights.trainable
+    if all(map(np.array_equal, before, tf.nest.flatten(weights))):
+        raise RunFailure(f"{run.path}: the updates change nothing")
     number = done + 1
-    rounds = run.config.rounds
+    settings = run.config.rounds
     config = run.config.model_copy(
-        update={"rounds": rounds.model_copy(update={"count": max(rounds.count, number)})}
+        update={"rounds": settings.model_copy(update={"count": max(settings.count, number)})}
     )
-    with directories.claimed(out):
-        directories.check_new(out)
-        for name in _KEPT:
-            if (run.path / name).exists():
-                # Of rounds.csv without the rows after the last checkpoint.
-                content, checked = hashed.read_rows(run.path / name, at_most=_MOST_KEPT)
-                hashed.write_bytes(out / name, content[:checked])
-        made = Run(out.resolve(), config, run.tokenizer)
-        made.save_rounds_of_updates([*run.rounds_of_updates(), number])
-        await training.Checkpoints(made).save(after, number)
-        made.save_weights(after.global_model_weights.trainable, number)
-        # Last, since with it a directory is a run.
-        config.save(out / "config.toml")
-    directories.point_latest(out)
-    return made
+    for name in _KEPT:
+        if (run.path / name).exists():
+            content, checked = hashed.read_rows(run.path / name, at_most=_MOST_KEPT)
+            hashed.write_bytes(out / name, content[:checked])
+    made = Run(out.resolve(), config, run.tokenizer)
+    # Without the rows of rounds after the checkpoint.
+    rounds.keep(made.rounds_csv, done)
+    made.save_rounds_of_updates([*run.rounds_of_updates(), number])
+    await training.Checkpoints(made).save(after, number)
+    made.save_weights(weights, number)
+    # Last, since with it a directory is a run.
+    config.save(out / "config.toml")

@@ -283,7 +283,7 @@ def test_a_run_with_subwords(run, place, population):
     assert result["export"] is None and result["targets"] == of_words["targets"]
     assert result["baselines"] == of_words["baselines"]
     assert result["oov_rate"] < of_words["oov_rate"] / 5
-    assert 0.03 < result["top1_recall"] < result["top3_recall"] < 1
+    assert 0.01 < result["top1_recall"] < result["top3_recall"] < 1
     # To spell the words outside the vocabulary has its price, whatever they are called.
     assert result["perplexity"] > of_words["perplexity"] and result["keystroke_savings"] is None
     outside = [of["by"]["frequency"]["out of vocabulary"] for of in (result, of_words)]
@@ -378,8 +378,9 @@ def test_a_page_does_not_take_the_place_of_something_else(run, tmp_path):
 
 
 def test_training_that_diverges_fails(population, place, tmp_path):
-    out, rate = tmp_path / "diverged", "client.learning_rate=1e6"
-    line = fails(1, *simulate(population, out), "--set", rate, cwd=place)
+    out = tmp_path / "diverged"
+    rate = ["--set", "client.learning_rate=1e6", "--set", "client.clipping_norm=1e12"]
+    line = fails(1, *simulate(population, out), *rate, cwd=place)
     assert "diverged" in line and "client.learning_rate" in line
     assert not (out / "export").exists()
 

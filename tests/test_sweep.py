@@ -21,7 +21,7 @@ seed = 2
 population.file = "tiny.sqlite"
 tokenizer.vocabulary_size = 300
 model = { embedding = 8, units = 16, length = 10 }
-client = { batch_size = 4, maximum_sentences = 12 }
+client = { batch_size = 4, maximum_sentences = 12, clipping_norm = 1e12 }
 rounds = { count = 2000, cohort = 4, checkpoint_every = 3, validate_every = 2 }
 """
 # Under this seed the second draw diverges, and the first and third do not.

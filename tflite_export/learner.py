@@ -48,7 +48,13 @@ class Learner(LiteModel):
         self.length = int(self._runners["train"].get_input_details()["mask"]["shape"][1])
 
     def train(self, rows: np.ndarray, *, learning_rate: float, clipping_norm: float) -> float:
-        """Takes one step of SGD on int32 `[B, T + 1]` sentences; returns their loss before it."""
+        """Takes one step of SGD on int32 `[B, T + 1]` sentences; returns their loss before it.
+
+        Raises:
+          ValueError: If B is 0: LiteRT's kernels take no arrays without rows.
+        """
+        if not len(rows):
+            raise ValueError("train: needs a sentence")
         after = self.run(
             "train",
             sentences=rows,
@@ -93,7 +99,9 @@ class Learner(LiteModel):
         return losses
 
     def evaluate(self, rows: np.ndarray) -> Evaluated:
-        """Counts what is suggested for int32 `[B, T + 1]` sentences."""
+        """Counts what is suggested for int32 `[B, T + 1]` sentences; of none, nothing."""
+        if not len(rows):
+            return Evaluated(0.0, *(0 for _ in Evaluated._fields[1:]))
         said = self.run("evaluate", sentences=rows, mask=_mask(rows))
         return Evaluated(float(said["loss"]), *(int(said[name]) for name in Evaluated._fields[1:]))
 

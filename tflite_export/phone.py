@@ -16,6 +16,8 @@ from tflite_export import litert
 from tflite_export.learner import Learner, weights_sha256
 from tflite_export.opened import Package
 
+_MOST_TEXT = 64 * files.MEGABYTE
+
 
 def learn(
     learner: Learner,
@@ -87,10 +89,14 @@ def learn_from_file(
         (personalization.PERSONAL, None, None) if personal else _round(package)
     )
     if learning_rate is not None:
+        if not personal and learning_rate > settings.learning_rate:
+            raise UserError(
+                f"--learning-rate: {learning_rate:g} is above {settings.learning_rate:g}, that of "
+                "the package's rounds; no server would count the update"
+            )
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
-    sentences = files.read_text(path).splitlines()
     # Of a long message several, as in the simulation.
-    rows = package.tokenizer.rows(sentences, package.learner.length)
+    rows = package.tokenizer.rows(typed(path), package.learner.length)
     if not len(rows):
         raise UserError(f"{path}: has no words to learn from")
     # A simulated phone draws them anew each round.
@@ -103,6 +109,18 @@ def learn_from_file(
         vocabulary_sha256=package.vocabulary_sha256,
         weight=0.0 if weighting is None else update.weight(len(rows), weighting),
     )
+
+
+def typed(path: files.PathLike) -> list[str]:
+    """Returns the messages of a file that has a message a line.
+
+    What else ends lines in Unicode, such as a form feed or U+2028, stands within messages.
+
+    Raises:
+      UserError: If it cannot be read, is too large or not UTF-8.
+    """
+    text = files.read_text(path, at_most=_MOST_TEXT)
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _round(package: Package) -> tuple[LocalTraining, str, int]:

@@ -14,7 +14,7 @@ They are `fedkeyboard.model`'s own functions (Gboard's CIFG-LSTM, Hard et al. 20
 of zeros and the begin token. `predict` is the same for one that keeps nothing; it sees T - 1 words.
 `score` is `step` for evaluation, or an app that mixes the model with another.
 
-The file that learns also has, for any number B of sentences at a time,
+The file that learns also has, for any number B of sentences at a time, one at least,
 
     train        sentences int32 [B, T + 1], mask float32 [B, T], learning_rate and clipping_norm
                  float32 [] -> loss float32 []; one step of SGD, as a simulated phone takes it

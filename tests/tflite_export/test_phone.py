@@ -62,3 +62,19 @@ def test_a_personal_checkpoint_survives_an_update_of_the_app(
     loss = newer.evaluate(rows).loss
     newer.reset()
     assert loss < newer.evaluate(rows).loss - 0.1
+
+
+def test_a_line_ends_where_lines_end_and_nowhere_else(tmp_path):
+    """Not at a form feed or at U+2028, which stand within messages."""
+    text = tmp_path / "typed.txt"
+    text.write_bytes("how are\fyou to\u2028day\r\nyou and i\rok then\nyes".encode())
+    assert phone.typed(text) == ["how are\fyou to\u2028day", "you and i", "ok then", "yes"]
+
+
+def test_no_sentence_is_no_step(learner, sizes):
+    """LiteRT's kernels take no arrays without rows."""
+    nothing = np.zeros((0, sizes.length + 1), np.int32)
+    assert learner.fit(nothing, SETTINGS) == []
+    assert learner.evaluate(nothing).words == 0
+    with pytest.raises(ValueError, match="needs a sentence"):
+        learner.train(nothing, learning_rate=0.1, clipping_norm=1.0)
