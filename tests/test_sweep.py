@@ -31,9 +31,10 @@ trials = 3
 seed = 1
 [set]
 rounds = { count = 8, validation_users = 3 }
+server.optimizer = "sgd"
 [ranges]
 client.learning_rate = [0.5, 1e6]
-server.learning_rate = { low = 0.01, high = 0.1, log = true }
+server.learning_rate = { low = 0.5, high = 1.0, log = true }
 """
 
 
