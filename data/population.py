@@ -32,7 +32,9 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
+from fedkeyboard import streams
 from fedkeyboard.errors import UserError
+from fedkeyboard.streams import Stream
 
 PathLike = str | os.PathLike[str]
 
@@ -212,7 +214,7 @@ class Population:
 
 def voice_positions(seed: int, phone: int, available: int, count: int) -> np.ndarray:
     """Draws which of a user's `available` sentences a voice has: `count` positions, ascending."""
-    generator = np.random.default_rng([seed, 3, phone])
+    generator = streams.generator(seed, Stream.VOICE_POSITIONS, phone)
     return np.sort(generator.permutation(available)[:count])
 
 

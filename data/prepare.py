@@ -23,8 +23,10 @@ from data.cleaning import Cleaning
 from data.messages import Message
 from data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
 from data.staging import UNFINISHED, Kept, Staging
+from fedkeyboard import streams
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.files import replacing, sync
+from fedkeyboard.streams import Stream
 
 PathLike = str | os.PathLike[str]
 
@@ -109,7 +111,7 @@ def prepare(
                 "fractions": list(fractions),
                 "cleaning": dataclasses.asdict(cleaning),
             }
-            order = np.random.default_rng(seed).permutation(kept.users)
+            order = streams.generator(seed, Stream.SPLITS).permutation(kept.users)
             sizes = split_sizes(kept.users, fractions)
             with replacing(output) as path:
                 description = _write_sentences(path, staging, order, sizes, settings, phones)

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from data.population import SPLITS, Population
+from fedkeyboard import streams
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import PERCENTILES, distribution
+from fedkeyboard.streams import Stream
 from fedkeyboard.tokenizer import UNKNOWN, Tokenizer, default_minimum_users
 
 _FEWEST_WORDS = 50  # Of a user whose distribution is compared.
@@ -38,7 +40,7 @@ def describe(
       `words` per phone (mean and percentiles), a `histogram` of words per phone by powers of two
       and the out-of-vocabulary rate; `heterogeneity` (`heterogeneity`) of the training users.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, Stream.STATISTICS)
 
     def some(numbers: range) -> list[int]:
         if len(numbers) <= sample:

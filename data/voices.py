@@ -17,10 +17,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fedkeyboard import streams
+from fedkeyboard.streams import Stream
+
 _CHUNK = 100_000  # Phones between commits.
 _LEAST = 0.5  # Of the user's sentences.
-_USERS, _SHARES = 1, 2  # Streams of random numbers; `population.voice_positions` has a third.
-_RULES = 1  # To be raised when voices are drawn otherwise.
+_RULES = 2  # To be raised when voices are drawn otherwise.
 
 
 def plan(description: dict, phones: int) -> dict:
@@ -97,10 +99,10 @@ def _draw(seed: int, first: int, end: int, lengths: np.ndarray) -> tuple[np.ndar
     users = len(lengths)
     blocks = range(first // users, -(-end // users))
     of = np.concatenate(
-        [np.random.default_rng([seed, _USERS, b]).permutation(users) for b in blocks]
+        [streams.generator(seed, Stream.VOICE_USERS, b).permutation(users) for b in blocks]
     )
     share = np.concatenate(
-        [np.random.default_rng([seed, _SHARES, b]).random(users) for b in blocks]
+        [streams.generator(seed, Stream.VOICE_SHARES, b).random(users) for b in blocks]
     )
     inside = slice(first - blocks[0] * users, end - blocks[0] * users)
     of, share = of[inside], _LEAST + (1 - _LEAST) * share[inside]
