@@ -94,6 +94,7 @@ def describe(
         "multiplied": population.multiplied,
         "text_sentences": population.description["sentences"],
         "text_words": population.description["words"],
+        "left_out": population.description["left_out"],
         "bytes": population.path.stat().st_size,
         "vocabulary": {"entries": len(tokenizer), "users": len(training)},
         "splits": splits,
@@ -181,6 +182,9 @@ def sentences(described: dict[str, Any]) -> list[str]:
         lines.append(
             f"the {train['phones']:,} training phones are voices of {train['users']:,} real users"
         )
+    if described["left_out"]:
+        why = ", ".join(f"{count:,} {why}" for why, count in described["left_out"].items())
+        lines.append(f"messages left out, or changed, when it was made: {why}")
     read = [
         s["phones_read"] for s in described["splits"].values() if s["phones_read"] < s["phones"]
     ]

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data import seals
 from fedkeyboard import streams
 from fedkeyboard.streams import Stream
 
@@ -71,7 +72,7 @@ def add(path: pathlib.Path, description: dict, progress: Callable[[int], None] |
     users = range(split["users"]["first"], split["users"]["last"] + 1)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        query = "SELECT count(*) FROM sentence WHERE user BETWEEN ? AND ? GROUP BY user"
+        query = "SELECT sentences FROM user WHERE user BETWEEN ? AND ? ORDER BY user"
         rows = connection.execute(query, (users[0], users[-1]))
         lengths = np.array([count for (count,) in rows])
         ((done,),) = connection.execute("SELECT coalesce(max(phone) + 1, 0) FROM voice")
@@ -79,9 +80,11 @@ def add(path: pathlib.Path, description: dict, progress: Callable[[int], None] |
             end = min(done + _CHUNK, split["phones"])
             of, counts = _draw(seed, done, end, lengths)
             connection.execute("BEGIN")
+            numbers, of = np.arange(done, end), of + users[0]
+            rows = (numbers, of, counts, seals.of_voices(numbers, of, counts))
             connection.executemany(
-                "INSERT INTO voice VALUES (?, ?, ?)",
-                zip(range(done, end), (of + users[0]).tolist(), counts.tolist(), strict=True),
+                "INSERT INTO voice VALUES (?, ?, ?, ?)",
+                zip(*(values.tolist() for values in rows), strict=True),
             )
             connection.execute("COMMIT")
             done = end

@@ -19,7 +19,8 @@ from fedkeyboard.words import words
 
 
 def build(messages, path, **options):
-    return prepare(messages, path, **{"source": "s", "cleaning": Cleaning()} | options)
+    defaults = {"source": "s", "cleaning": Cleaning(), "overwrite": True}
+    return prepare(messages, path, **defaults | options)
 
 
 def texts_by_phone(path):
@@ -174,6 +175,22 @@ def test_without_times_the_order_of_the_file_is_the_order(tmp_path):
 
 
 @given(
+    st.integers(3, 20_000_000),
+    st.floats(1e-7, 1 - 3e-7),
+    st.floats(1e-7, 0.5),
+    st.floats(-9e-7, 9e-7),
+)
+def test_split_sizes_are_all_users_whatever_the_fractions(users, first, part, off):
+    """Fractions need not sum to 1 exactly."""
+    rest = 1 - first
+    fractions = (first + off, rest * part, rest * (1 - part))
+    if min(fractions) > 0:
+        sizes = split_sizes(users, fractions)
+        assert sum(sizes) == users and min(sizes) >= 1
+    assert sum(split_sizes(10_000_000, (0.8000005, 0.1, 0.1))) == 10_000_000
+
+
+@given(
     st.integers(3, 5000),
     st.tuples(*[st.integers(1, 100)] * 3).map(lambda parts: [part / sum(parts) for part in parts]),
 )
@@ -239,12 +256,14 @@ class TestEnsureChitchat:
         ensure_chitchat(tmp_path, cleaning=Cleaning(), seed=0)
         assert hashlib.sha256(path.read_bytes()).digest() == whole
 
-    def test_two_at_once(self, few, tmp_path, monkeypatch):
-        # Each waits until the other reads too, so that neither finds the other's file.
-        both = threading.Barrier(2)
+    def test_of_two_at_once_the_second_waits(self, few, tmp_path, monkeypatch):
+        begun, go_on = threading.Event(), threading.Event()
+        reads = []
 
         def chitchat():
-            both.wait(10)
+            reads.append(1)
+            begun.set()
+            go_on.wait(60)
             yield from few
 
         monkeypatch.setattr(corpora, "chitchat", chitchat)
@@ -254,11 +273,13 @@ class TestEnsureChitchat:
             paths.append(ensure_chitchat(tmp_path, cleaning=Cleaning(), seed=0))
 
         threads = [threading.Thread(target=run) for _ in range(2)]
-        for thread in threads:
-            thread.start()
+        threads[0].start()
+        begun.wait(60)
+        threads[1].start()
+        go_on.set()
         for thread in threads:
             thread.join()
-        assert len(paths) == 2
+        assert len(paths) == 2 and reads == [1]
         assert set(paths) == set(tmp_path.iterdir())
         with Population.open(paths[0]) as opened:
             assert opened.sentences(0)
