@@ -245,8 +245,7 @@ class Population:
         user, count, seal = rows[0]
         if not all(isinstance(value, int) and 0 <= value < _MOST_PHONES for value in rows[0]):
             raise self._damaged()
-        (expected,) = seals.of_voices(*(np.array([value]) for value in (number, user, count)))
-        if seal != expected:
+        if seal != seals.of_voice(number, user, count):
             raise self._damaged()
         return user, count
 

@@ -369,18 +369,19 @@ def _write_sentences(
             shift = moved if split != "train" or phones is None else phones + sum(sizes[1:])
             for user in range(first, first + size):
                 kept = staging.sentences(int(order[user]))
+                lines = [line[:2] for line in kept]
                 number = user + shift
                 connection.executemany(
                     "INSERT INTO sentence VALUES (?, ?, ?, ?)",
                     ((number, i, line.time, line.text) for i, line in enumerate(kept)),
                 )
-                seal = seals.of_user(number, (line[:2] for line in kept))
+                seal = seals.of_user(number, lines)
                 row = seals.of_row(number, len(kept), seal)
                 connection.execute(
                     "INSERT INTO user VALUES (?, ?, ?, ?)", (number, len(kept), seal, row)
                 )
                 # By the number without voices, so that they do not change it.
-                digest.update(seals.of_user(user, (line[:2] for line in kept)))
+                digest.update(seals.of_user(user, lines))
                 words += sum(line.words for line in kept)
                 sentences += len(kept)
             splits[split] = {
