@@ -8,7 +8,8 @@ import numpy as np
 from data.cleaning import Cleaning
 from data.population import Population
 from data.prepare import ensure_chitchat
-from fedkeyboard import model
+from fedkeyboard import model, streams
+from fedkeyboard.streams import Stream
 from fedkeyboard.tokenizer import PAD, Tokenizer, default_minimum_users
 from simulation.cohorts import Reader
 from simulation.experiment import POPULATIONS
@@ -83,5 +84,5 @@ def draw(*, quick: bool) -> list[Cohort]:
 
 
 def _drawn(phones: range, number: int, size: int) -> list[int]:
-    generator = np.random.default_rng([0, 0, number])
+    generator = streams.generator(0, Stream.BENCHMARKS, number)
     return [phones[i] for i in generator.choice(len(phones), size, replace=False)]

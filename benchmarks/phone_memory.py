@@ -9,6 +9,8 @@ import sys
 
 import numpy as np
 
+from fedkeyboard import streams
+from fedkeyboard.streams import Stream
 from fedkeyboard.tokenizer import BEGIN
 from tflite_export import memory
 from tflite_export.litert import LiteModel
@@ -22,7 +24,7 @@ def main() -> None:
         learner = LiteModel(path)
         learner.suggest([5])
     length = learner.signatures()["train"]["inputs"]["mask"]["shape"][1]
-    generator = np.random.default_rng(0)
+    generator = streams.generator(0, Stream.BENCHMARKS)
     sentences = generator.integers(4, learner.vocabulary, (count, length + 1)).astype(np.int32)
     sentences[:, 0] = BEGIN
     with memory.Growth() as training:

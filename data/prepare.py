@@ -6,25 +6,28 @@ memory with the users is one permutation, 8 bytes a user.
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib.metadata
 import json
-import math
 import os
 import pathlib
 import sqlite3
-import struct
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 
 import numpy as np
 
-from data import corpora, voices
+from data import cleaning as cleaned
+from data import corpora, seals, voices
 from data.cleaning import Cleaning
 from data.messages import Message
 from data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
 from data.staging import UNFINISHED, Kept, Staging
+from fedkeyboard import files, streams
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.files import replacing, sync
+from fedkeyboard.streams import Stream
 
 PathLike = str | os.PathLike[str]
 
@@ -42,6 +45,8 @@ class Summary:
     users_left_out: int
     first_row_left_out: int | None
     """The earliest row of a user who was left out; None if nobody was."""
+    left_out: dict[str, int]
+    """Messages that were left out, by why, and `with links taken out` (`cleaning`)."""
     sentences: int
     words: int
     phones: dict[str, int]
@@ -49,7 +54,7 @@ class Summary:
     users: dict[str, int]
     """How many real users they are of."""
     note: str | None
-    """One line for the user about those left out; None if nobody was."""
+    """One line for the user about what was left out; None if nothing was."""
 
     def as_dict(self) -> dict:
         """Returns the fields in the types of JSON."""
@@ -67,7 +72,7 @@ def prepare(
     phones: int | None = None,
     progress: Callable[[int], None] | None = None,
     on_voices: Callable[[int], None] | None = None,
-    overwrite: bool = True,
+    overwrite: bool = False,
 ) -> Summary:
     """Builds the population file `output` from `messages`, whole or not at all.
 
@@ -81,11 +86,12 @@ def prepare(
     so many virtual phones (`voices`). `progress` is called every few thousand messages with the
     number read so far, and `on_voices` with the number of virtual phones; if stopped among those,
     the next call with the same arguments goes on with them. An existing `output` is replaced only
-    if `overwrite` is set and it is a population file (or empty): a slip must not cost a user the
-    messages themselves.
+    if `overwrite` is set and it is a population file, or if it is empty: a slip must not cost a
+    user another population, or the messages themselves.
 
     Raises `UserError` if the messages or an argument cannot be used, `RunFailure` if the disk
-    cannot take the result. Either way, and if interrupted, `output` is left as it was.
+    cannot take the result, or another process builds `output`. Either way, and if interrupted,
+    `output` is left as it was.
     """
     output = pathlib.Path(output)
     if seed < 0:
@@ -99,23 +105,53 @@ def prepare(
         )
     with _disk_errors(output):
         _check_output(output, overwrite)
-        with Staging.beside(output) as staging:
-            read = staging.read(messages, progress)
-            kept = staging.keep(cleaning)
-            _check_enough(kept, source, cleaning)
-            settings = {
-                "source": source,
-                "seed": seed,
-                "fractions": list(fractions),
-                "cleaning": dataclasses.asdict(cleaning),
-            }
-            order = np.random.default_rng(seed).permutation(kept.users)
-            sizes = split_sizes(kept.users, fractions)
-            with replacing(output) as path:
-                description = _write_sentences(path, staging, order, sizes, settings, phones)
-                if phones is not None:
-                    description = _multiply(path, output, description, phones, on_voices)
-                _describe(path, description)
+        with building(output):
+            # Another process may have built it just now.
+            _check_output(output, overwrite)
+            return _prepare(
+                messages,
+                output,
+                source=source,
+                cleaning=cleaning,
+                seed=seed,
+                fractions=fractions,
+                phones=phones,
+                progress=progress,
+                on_voices=on_voices,
+            )
+
+
+def _prepare(
+    messages: Iterable[Message],
+    output: pathlib.Path,
+    *,
+    source: str,
+    cleaning: Cleaning,
+    seed: int,
+    fractions: tuple[float, float, float],
+    phones: int | None,
+    progress: Callable[[int], None] | None,
+    on_voices: Callable[[int], None] | None,
+) -> Summary:
+    """Builds `output`, which this process holds."""
+    with _disk_errors(output), Staging.beside(output) as staging:
+        read = staging.read(messages, progress)
+        kept = staging.keep(cleaning)
+        _check_enough(kept, source, cleaning)
+        settings = {
+            "source": source,
+            "seed": seed,
+            "fractions": list(fractions),
+            "cleaning": dataclasses.asdict(cleaning),
+            "left_out": _left_out(kept),
+        }
+        order = streams.generator(seed, Stream.SPLITS).permutation(kept.users)
+        sizes = split_sizes(kept.users, fractions)
+        with replacing(output) as path:
+            description = _write_sentences(path, staging, order, sizes, settings, phones)
+            if phones is not None:
+                description = _multiply(path, output, description, phones, on_voices)
+            _describe(path, description)
     return Summary(
         path=output,
         fingerprint=description["fingerprint"],
@@ -123,11 +159,12 @@ def prepare(
         users_read=kept.users + kept.left_out,
         users_left_out=kept.left_out,
         first_row_left_out=kept.first_row_left_out,
+        left_out=description["left_out"],
         sentences=description["sentences"],
         words=description["words"],
         phones={name: split["phones"] for name, split in description["splits"].items()},
         users=dict(zip(SPLITS, sizes, strict=True)),
-        note=_note(kept, cleaning) if kept.left_out else None,
+        note=_note(kept, cleaning),
     )
 
 
@@ -143,23 +180,27 @@ def ensure_chitchat(
     """Returns the population file of the bundled corpus, which it builds if it is not there.
 
     Its name, `chitchat-<8 digits>.sqlite`, follows from the settings and the versions of corpus
-    and format. Two processes that do this at once both build it, and either result is the same;
-    with `phones`, the second is told to wait.
+    and format. Of two processes that do this at once the second waits for the first.
     """
     corpus = importlib.metadata.version("chitchat-dataset")
     settings = [corpus, VERSION, dataclasses.asdict(cleaning), seed, _FRACTIONS, phones]
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     path = pathlib.Path(directory) / f"chitchat-{name}.sqlite"
-    try:
+    with contextlib.suppress(UserError):  # Not there, or damaged.
         Population.open(path).close()
-    except UserError:  # Not there, or damaged.
-        source = f"chitchat-dataset {corpus}"
-        prepare(
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with building(path, wait=True):
+        with contextlib.suppress(UserError):  # Another process has built it meanwhile.
+            Population.open(path).close()
+            return path
+        _prepare(
             corpora.chitchat(),
             path,
-            source=source,
+            source=f"chitchat-dataset {corpus}",
             cleaning=cleaning,
             seed=seed,
+            fractions=_FRACTIONS,
             phones=phones,
             progress=progress,
             on_voices=on_voices,
@@ -167,12 +208,47 @@ def ensure_chitchat(
     return path
 
 
+@contextlib.contextmanager
+def building(output: pathlib.Path, *, wait: bool = False) -> Iterator[None]:
+    """Holds a population file that is to be built against other processes.
+
+    By a lock on a file beside it, which is gone afterwards. One that a killed process left is not
+    locked, and goes with the next `files.remove_unfinished`.
+
+    Raises:
+      RunFailure: If another process holds it, and `wait` is not set.
+    """
+    path = output.with_name(f".{output.name}.building{files.UNFINISHED}")
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            # Who held it may have removed it before it was ours.
+            if os.fstat(descriptor).st_nlink:
+                break
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise RunFailure(
+                f"{output}: another process is building it; wait for it, or name another file"
+            ) from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
 def split_sizes(users: int, fractions: Iterable[float]) -> list[int]:
     """Divides `users` by largest remainder, and gives each part at least one.
 
     There must be as many users as parts.
     """
-    shares = [users * fraction for fraction in fractions]
+    exact = [Fraction(fraction) for fraction in fractions]
+    shares = [users * fraction / sum(exact) for fraction in exact]
     sizes = [int(share) for share in shares]
     by_remainder = sorted(range(len(sizes)), key=lambda i: sizes[i] - shares[i])
     for i in by_remainder[: users - sum(sizes)]:
@@ -192,11 +268,15 @@ def _check_output(output: pathlib.Path, overwrite: bool) -> None:
         raise UserError(f"{output} is a directory; name the file to write")
     if not output.exists():
         return
-    if not overwrite:
-        raise UserError(f"{output} exists already; remove it or name another file")
-    if output.stat().st_size and not is_population(output):
+    if not output.stat().st_size:
+        return
+    if not is_population(output):
         raise UserError(
             f"{output} exists and is not a population file; remove it or name another file"
+        )
+    if not overwrite:
+        raise UserError(
+            f"{output} is a population already; give --force to replace it, or name another file"
         )
 
 
@@ -218,6 +298,12 @@ def _check_enough(kept: Kept, source: str, cleaning: Cleaning) -> None:
         return
     if not kept.users and not kept.left_out:
         raise UserError(f"{source}: there are no messages; name a source that has some")
+    left_out = kept.messages
+    if 2 * left_out[cleaned.UNSPACED] > sum(left_out[why] for why in cleaned.LEFT_OUT):
+        raise UserError(
+            f"{source}: {left_out[cleaned.UNSPACED]:,} messages are text without spaces between "
+            "words, as Chinese, Japanese and Thai are written, of which no words can be made yet"
+        )
     those = "no user has" if not kept.users else f"only {kept.users} of the users have"
     raise UserError(
         f"{source}: {those} {cleaning.minimum_sentences} usable sentences or more, and train, "
@@ -226,13 +312,35 @@ def _check_enough(kept: Kept, source: str, cleaning: Cleaning) -> None:
     )
 
 
-def _note(kept: Kept, cleaning: Cleaning) -> str:
-    users, each = ("users", "the first one") if kept.left_out > 1 else ("user", "it")
-    return (
-        f"{kept.left_out:,} {users} left out: fewer than {cleaning.minimum_sentences} usable "
-        f"sentences ({each} begins at row {kept.first_row_left_out}); "
-        "lower --min-sentences to keep them"
-    )
+def _left_out(kept: Kept) -> dict[str, int]:
+    """Returns how many messages were left out, by why, and how many lost a link."""
+    return {
+        why: kept.messages[why] for why in (*cleaned.LEFT_OUT, cleaned.LINKS) if kept.messages[why]
+    }
+
+
+def _note(kept: Kept, cleaning: Cleaning) -> str | None:
+    told = []
+    if kept.left_out:
+        users, each = ("users", "the first one") if kept.left_out > 1 else ("user", "it")
+        told.append(
+            f"{kept.left_out:,} {users} left out: fewer than {cleaning.minimum_sentences} usable "
+            f"sentences ({each} begins at row {kept.first_row_left_out}); "
+            "lower --min-sentences to keep them"
+        )
+    left_out = _left_out(kept)
+    links = left_out.pop(cleaned.LINKS, 0)
+    if left_out:
+        total = sum(left_out.values())
+        why = ", ".join(f"{count:,} {why}" for why, count in left_out.items())
+        told.append(f"{total:,} {_messages(total)} left out: {why}")
+    if links:
+        told.append(f"links taken out of {links:,} {_messages(links)}")
+    return "; ".join(told) or None
+
+
+def _messages(count: int) -> str:
+    return "message" if count == 1 else "messages"
 
 
 def _write_sentences(
@@ -261,17 +369,20 @@ def _write_sentences(
             shift = moved if split != "train" or phones is None else phones + sum(sizes[1:])
             for user in range(first, first + size):
                 kept = staging.sentences(int(order[user]))
+                lines = [line[:2] for line in kept]
+                number = user + shift
                 connection.executemany(
                     "INSERT INTO sentence VALUES (?, ?, ?, ?)",
-                    ((user + shift, i, line.time, line.text) for i, line in enumerate(kept)),
+                    ((number, i, line.time, line.text) for i, line in enumerate(kept)),
                 )
-                for position, (time, text, count) in enumerate(kept):
-                    encoded = text.encode()
-                    # NaN stands for no time: no source yields it.
-                    stamp = math.nan if time is None else time
-                    digest.update(struct.pack("<QQdQ", user, position, stamp, len(encoded)))
-                    digest.update(encoded)
-                    words += count
+                seal = seals.of_user(number, lines)
+                row = seals.of_row(number, len(kept), seal)
+                connection.execute(
+                    "INSERT INTO user VALUES (?, ?, ?, ?)", (number, len(kept), seal, row)
+                )
+                # By the number without voices, so that they do not change it.
+                digest.update(seals.of_user(user, lines))
+                words += sum(line.words for line in kept)
                 sentences += len(kept)
             splits[split] = {
                 "first": first,
@@ -343,6 +454,7 @@ def _busy(path: pathlib.Path, error: sqlite3.OperationalError) -> Exception:
 
 def _describe(path: pathlib.Path, description: dict) -> None:
     """Writes what makes the file at `path` a whole one."""
+    description = description | {"sha256": seals.of_meta(description)}
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(UNFINISHED)
         connection.execute("BEGIN")

@@ -5,6 +5,7 @@ lies beside the output. It holds user ids, so it loses its name as soon as it is
 space goes back when the process ends, however it ends.
 """
 
+import collections
 import contextlib
 import dataclasses
 import itertools
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from data.cleaning import Cleaning, Sentence, clean
 from data.messages import Message
+from fedkeyboard import files
 
 # For files that are of no use unless finished: no journal, no waiting for the disk. A failure
 # deletes the file, and who keeps one syncs it. The cache is 256 MiB at most.
@@ -46,6 +48,8 @@ class Kept:
     left_out: int
     first_row_left_out: int | None
     """The earliest row of a user who was left out; None if nobody was."""
+    messages: collections.Counter[str]
+    """Messages by what became of them (`cleaning.Cleaned`)."""
 
 
 class Staging:
@@ -59,7 +63,10 @@ class Staging:
     @contextlib.contextmanager
     def beside(cls, output: pathlib.Path) -> Iterator["Staging"]:
         """Yields an empty staging on the disk of `output`; raises sqlite3.Error or OSError."""
-        descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+        files.remove_unfinished(output.parent)
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{output.name}.", suffix=files.UNFINISHED, dir=output.parent
+        )
         os.close(descriptor)
         with contextlib.ExitStack() as stack:
             try:
@@ -67,7 +74,8 @@ class Staging:
                 stack.enter_context(contextlib.closing(connection))
                 connection.executescript(UNFINISHED + _SCHEMA)
             finally:
-                os.unlink(name)
+                # Another process may have taken it for a leftover.
+                pathlib.Path(name).unlink(missing_ok=True)
             connection.execute("BEGIN")
             yield cls(connection)
 
@@ -93,18 +101,21 @@ class Staging:
         """Cleans each user's messages; those who remain are numbered from 0 by sorted id."""
         users = left_out = 0
         first_row_left_out = None
+        messages: collections.Counter[str] = collections.Counter()
         query = "SELECT user, time, text, row FROM message ORDER BY user, time, seq"
         by_user = itertools.groupby(self._connection.execute(query), key=operator.itemgetter(0))
         for _, rows in by_user:
             user = _User(rows)
-            if sentences := clean(user.messages(), cleaning):
-                numbered = ((users, i, *sentence) for i, sentence in enumerate(sentences))
+            cleaned = clean(user.messages(), cleaning)
+            messages += cleaned.counts
+            if cleaned.sentences:
+                numbered = ((users, i, *sentence) for i, sentence in enumerate(cleaned.sentences))
                 self._connection.executemany("INSERT INTO kept VALUES (?, ?, ?, ?, ?)", numbered)
                 users += 1
             else:
                 left_out += 1
                 first_row_left_out = min(user.first_row, first_row_left_out or user.first_row)
-        return Kept(users, left_out, first_row_left_out)
+        return Kept(users, left_out, first_row_left_out, messages)
 
     def sentences(self, user: int) -> list[Sentence]:
         """Returns what is kept of the user numbered `user`, in time order."""

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from data.population import SPLITS, Population
+from fedkeyboard import streams
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import PERCENTILES, distribution
+from fedkeyboard.streams import Stream
 from fedkeyboard.tokenizer import UNKNOWN, Tokenizer, default_minimum_users
 
 _FEWEST_WORDS = 50  # Of a user whose distribution is compared.
@@ -38,7 +40,7 @@ def describe(
       `words` per phone (mean and percentiles), a `histogram` of words per phone by powers of two
       and the out-of-vocabulary rate; `heterogeneity` (`heterogeneity`) of the training users.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, Stream.STATISTICS)
 
     def some(numbers: range) -> list[int]:
         if len(numbers) <= sample:
@@ -92,6 +94,7 @@ def describe(
         "multiplied": population.multiplied,
         "text_sentences": population.description["sentences"],
         "text_words": population.description["words"],
+        "left_out": population.description["left_out"],
         "bytes": population.path.stat().st_size,
         "vocabulary": {"entries": len(tokenizer), "users": len(training)},
         "splits": splits,
@@ -179,6 +182,9 @@ def sentences(described: dict[str, Any]) -> list[str]:
         lines.append(
             f"the {train['phones']:,} training phones are voices of {train['users']:,} real users"
         )
+    if described["left_out"]:
+        why = ", ".join(f"{count:,} {why}" for why, count in described["left_out"].items())
+        lines.append(f"messages left out, or changed, when it was made: {why}")
     read = [
         s["phones_read"] for s in described["splits"].values() if s["phones_read"] < s["phones"]
     ]

@@ -17,10 +17,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data import seals
+from fedkeyboard import streams
+from fedkeyboard.streams import Stream
+
 _CHUNK = 100_000  # Phones between commits.
 _LEAST = 0.5  # Of the user's sentences.
-_USERS, _SHARES = 1, 2  # Streams of random numbers; `population.voice_positions` has a third.
-_RULES = 1  # To be raised when voices are drawn otherwise.
+_RULES = 2  # To be raised when voices are drawn otherwise.
 
 
 def plan(description: dict, phones: int) -> dict:
@@ -69,7 +72,7 @@ def add(path: pathlib.Path, description: dict, progress: Callable[[int], None] |
     users = range(split["users"]["first"], split["users"]["last"] + 1)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        query = "SELECT count(*) FROM sentence WHERE user BETWEEN ? AND ? GROUP BY user"
+        query = "SELECT sentences FROM user WHERE user BETWEEN ? AND ? ORDER BY user"
         rows = connection.execute(query, (users[0], users[-1]))
         lengths = np.array([count for (count,) in rows])
         ((done,),) = connection.execute("SELECT coalesce(max(phone) + 1, 0) FROM voice")
@@ -77,9 +80,11 @@ def add(path: pathlib.Path, description: dict, progress: Callable[[int], None] |
             end = min(done + _CHUNK, split["phones"])
             of, counts = _draw(seed, done, end, lengths)
             connection.execute("BEGIN")
+            numbers, of = np.arange(done, end), of + users[0]
+            rows = (numbers, of, counts, seals.of_voices(numbers, of, counts))
             connection.executemany(
-                "INSERT INTO voice VALUES (?, ?, ?)",
-                zip(range(done, end), (of + users[0]).tolist(), counts.tolist(), strict=True),
+                "INSERT INTO voice VALUES (?, ?, ?, ?)",
+                zip(*(values.tolist() for values in rows), strict=True),
             )
             connection.execute("COMMIT")
             done = end
@@ -97,10 +102,10 @@ def _draw(seed: int, first: int, end: int, lengths: np.ndarray) -> tuple[np.ndar
     users = len(lengths)
     blocks = range(first // users, -(-end // users))
     of = np.concatenate(
-        [np.random.default_rng([seed, _USERS, b]).permutation(users) for b in blocks]
+        [streams.generator(seed, Stream.VOICE_USERS, b).permutation(users) for b in blocks]
     )
     share = np.concatenate(
-        [np.random.default_rng([seed, _SHARES, b]).random(users) for b in blocks]
+        [streams.generator(seed, Stream.VOICE_SHARES, b).random(users) for b in blocks]
     )
     inside = slice(first - blocks[0] * users, end - blocks[0] * users)
     of, share = of[inside], _LEAST + (1 - _LEAST) * share[inside]

@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import batches, model, schedules
+from fedkeyboard import batches, model, schedules, streams
+from fedkeyboard.streams import Stream
 
 _WARM_UP = 0.05  # Share of all steps.
 
@@ -67,7 +68,7 @@ def train(begin: Epoch, rows: np.ndarray, settings: CentralTraining, seed: int) 
     run = _epoch(settings, model.Weights(*(w.shape for w in begin.weights)), rows.shape[1], steps)
     _, weights, optimizer, _ = begin
     for epoch in range(begin.epoch, settings.epochs):
-        order = np.random.default_rng([seed, epoch + 1]).permutation(len(rows))
+        order = streams.generator(seed, Stream.CENTRAL, epoch).permutation(len(rows))
         weights, optimizer, loss = run(
             weights,
             optimizer,

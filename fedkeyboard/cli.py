@@ -109,11 +109,17 @@ def prepare(
         int, typer.Option(help="Leave out users with fewer usable messages.")
     ] = 5,
     max_sentences: Annotated[int, typer.Option(help="Keep a user's first so many.")] = 500,
+    keep_links: Annotated[
+        bool, typer.Option("--keep-links", help="Leave links, mentions and placeholders in.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Draws who is held out.")] = 0,
     phones: Annotated[
         int | None,
         typer.Option(help="Multiply the training users to so many virtual phones."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a population that is at --out.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a population file: phones by number, split 80/10/10 into train, validation and test."""
@@ -122,7 +128,9 @@ def prepare(
     from data.cleaning import Cleaning
     from simulation import progress
 
-    cleaning = Cleaning(minimum_sentences=min_sentences, maximum_sentences=max_sentences)
+    cleaning = Cleaning(
+        minimum_sentences=min_sentences, maximum_sentences=max_sentences, links=keep_links
+    )
     messages, source = corpora.open_source(
         corpus,
         input,
@@ -142,6 +150,7 @@ def prepare(
             phones=phones,
             progress=on_message,
             on_voices=on_voices,
+            overwrite=force,
         )
     if summary.note:
         progress.say(_ERR, summary.note)

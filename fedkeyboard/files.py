@@ -23,8 +23,8 @@ from fedkeyboard.errors import RunFailure, UserError
 PathLike = str | os.PathLike[str]
 
 MEGABYTE = 1 << 20
-# What is being written; the ending is ours, so that no other program's file is taken for it.
-_UNFINISHED = ".fedkeyboard.part"
+UNFINISHED = ".fedkeyboard.part"
+"""Ends the names of files that are being written: no other program's file is taken for one."""
 
 
 def sync(path: PathLike) -> None:
@@ -69,7 +69,7 @@ def _temporary(path: pathlib.Path) -> tuple[int, pathlib.Path]:
     """Makes an empty file beside `path` and locks it: who can lock it knows its writer is dead."""
     while True:
         descriptor, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent
+            prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent
         )
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         # Another process may have taken it for a leftover before it was locked.
@@ -80,7 +80,7 @@ def _temporary(path: pathlib.Path) -> tuple[int, pathlib.Path]:
 
 def remove_unfinished(directory: PathLike) -> None:
     """Removes what processes that were killed had begun to write into a directory."""
-    for path in pathlib.Path(directory).glob(f".*{_UNFINISHED}"):
+    for path in pathlib.Path(directory).glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError):  # Another process removes it, or is writing it.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:

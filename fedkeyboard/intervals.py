@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fedkeyboard import streams
+from fedkeyboard.streams import Stream
+
 _DRAWS = 2000
 _SEED = 0
 LEVEL = 0.95
@@ -31,7 +34,7 @@ def interval(
     """
     if len(users) < 2:
         return None
-    generator = np.random.default_rng(_SEED)
+    generator = streams.generator(_SEED, Stream.BOOTSTRAP)
     values = []
     for _ in range(_DRAWS // _AT_ONCE):
         drawn = generator.multinomial(

@@ -26,7 +26,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from fedkeyboard import streams
 from fedkeyboard.batches import Batch
+from fedkeyboard.streams import Stream
 
 # Numbers of four bytes in a cache line.
 _ALIGNMENT = 16
@@ -121,7 +123,7 @@ def initial_weights(sizes: Sizes, seed: int) -> Weights:
     The embedding is drawn narrow (standard deviation 0.05), so that the first predictions are
     nearly uniform although it also is the output layer.
     """
-    generator = np.random.default_rng(seed)
+    generator = streams.generator(seed, Stream.INITIAL_WEIGHTS)
 
     def glorot(shape: tuple[int, int], outputs: int) -> np.ndarray:
         limit = np.sqrt(6.0 / (shape[0] + outputs))

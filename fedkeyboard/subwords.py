@@ -20,8 +20,9 @@ from typing import Literal
 import numpy as np
 import sentencepiece
 
-from fedkeyboard import files, hashed
+from fedkeyboard import files, hashed, streams
 from fedkeyboard.errors import UserError
+from fedkeyboard.streams import Stream
 from fedkeyboard.tokenizer import (
     LONGEST_WORD,
     MODEL_FILE,
@@ -153,7 +154,7 @@ def _shuffled(counts: dict[str, int]) -> list[str]:
     often = np.maximum(np.fromiter(counts.values(), np.float64), 2.0)
     often *= min(1.0, _MOST_WORDS / often.sum())
     drawn = np.repeat(np.arange(len(counts)), np.maximum(often.round().astype(np.int64), 2))
-    np.random.default_rng(0).shuffle(drawn)
+    streams.generator(0, Stream.SUBWORDS).shuffle(drawn)
     names = list(counts)
     return [
         " ".join(names[i] for i in drawn[first : first + _WORDS_A_LINE])

@@ -9,10 +9,9 @@ import dataclasses
 import numpy as np
 
 from data.population import Population
+from fedkeyboard import streams
+from fedkeyboard.streams import Stream
 from fedkeyboard.tokenizer import Text, Tokenizer
-
-# Independent streams of random numbers under one seed.
-_SENTENCES, _VALIDATION = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Reader:
         A draw, and not the first ones, so that over the rounds all of a long history is used.
         """
         sentences = self.population.sentences(phone)
-        generator = np.random.default_rng([self.seed, _SENTENCES, round_number, phone])
+        generator = streams.generator(self.seed, Stream.SENTENCES, round_number, phone)
         chosen = generator.permutation(len(sentences))[:at_most]
         return self.tokenizer.rows([sentences[i] for i in chosen], self.length)[:at_most]
 
@@ -47,7 +46,7 @@ class Reader:
         To evaluate on: `[n, P + 1]` of `Text.rows`, whole messages.
         """
         phones = self.population.phones("validation")
-        generator = np.random.default_rng([self.seed, _VALIDATION])
+        generator = streams.generator(self.seed, Stream.VALIDATION)
         chosen = generator.choice(len(phones), min(users, len(phones)), replace=False)
         return [
             self.tokenizer.text(self.population.sentences(phones[i])[:at_most], self.length).rows

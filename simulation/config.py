@@ -44,13 +44,15 @@ class _Section(pydantic.BaseModel):
 class Population(_Section):
     """Whose text: a bundled corpus, cleaned as said here, or a population file as it is.
 
-    With `phones` the corpus' training users are multiplied to so many virtual ones (`data.voices`).
+    With `phones` the corpus' training users are multiplied to so many virtual ones (`data.voices`);
+    with `links` links, mentions and placeholders stay in their messages (`data.links`).
     """
 
     corpus: Literal["chitchat"] | None = None
     file: str | None = None
     minimum_sentences: Count = 5
     maximum_sentences: Count = 500
+    links: bool = False
     phones: Annotated[int, pydantic.Field(ge=1, le=2**31)] | None = None
 
     @pydantic.model_validator(mode="after")

@@ -188,7 +188,9 @@ def open_population(
     if settings.file is not None:
         return Population.open(settings.file, splits)
     cleaning = Cleaning(
-        minimum_sentences=settings.minimum_sentences, maximum_sentences=settings.maximum_sentences
+        minimum_sentences=settings.minimum_sentences,
+        maximum_sentences=settings.maximum_sentences,
+        links=settings.links,
     )
     with progress.preparing(console, f"preparing {settings.corpus}", settings.phones) as (
         on_message,

@@ -56,7 +56,9 @@ import numpy as np
 from scipy import special
 
 from data.population import Population
+from fedkeyboard import streams
 from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.streams import Stream
 from simulation import config as configs
 from simulation.habits import DAY, HOUR, Phones
 
@@ -69,7 +71,6 @@ _GIVE_UP_DAYS = 2  # virtual days, since a phone that is away by day may come by
 _HOPELESS = 1e-3  # The chance of an attempt below which settings are refused.
 # How many times the weights' size an optimizer's state has.
 _SLOTS = {"sgd": 0, "momentum": 1, "adagrad": 1, "adam": 2, "adamw": 2, "yogi": 2}
-_STREAM = 3  # Of random numbers; `simulation.cohorts` has others under the same seed.
 
 
 class FleetRound(NamedTuple):
@@ -225,7 +226,7 @@ class Fleet:
                     f"phones asked, {dropped:,} of them dropped out and {late:,} were late; lower "
                     "fleet.minimum_reports or rounds.cohort, or give them more time"
                 )
-            generator = np.random.default_rng([self._seed, _STREAM, self._attempts])
+            generator = streams.generator(self._seed, Stream.FLEET, self._attempts)
             phones, came = self._select(generator)
             self._attempts += 1
             checked_in += came
@@ -426,7 +427,8 @@ class Fleet:
     def _sample(self) -> np.ndarray:
         if self._phones <= _SAMPLE:
             return np.arange(self._phones)
-        return np.random.default_rng(self._seed).integers(0, self._phones, _SAMPLE)
+        generator = streams.generator(self._seed, Stream.FLEET_SAMPLE)
+        return generator.integers(0, self._phones, _SAMPLE)
 
     def _rates(self, phones: np.ndarray) -> np.ndarray:
         return np.ones(len(phones)) if self._traits is None else self._traits.rates(phones)

@@ -13,12 +13,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 import pydantic
 
-from fedkeyboard import files, hashed
+from fedkeyboard import files, hashed, streams
 from fedkeyboard.errors import RunFailure
+from fedkeyboard.streams import Stream
 from simulation.ranges import Sweep
 
 # Trials are pruned when so many have been completed, and after this part of their rounds: small
@@ -92,7 +92,7 @@ def best(trials: Mapping[int, Trial]) -> Trial | None:
 
 def study(sweep: Sweep, trials: Mapping[int, Trial], number: int) -> optuna.Study:
     """Returns Optuna's study of the trials before `number`, which draws that one."""
-    (seed,) = np.random.SeedSequence([sweep.seed, number]).generate_state(1)
+    (seed,) = streams.sequence(sweep.seed, Stream.TRIALS, number).generate_state(1)
     made = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=int(seed)),

@@ -16,12 +16,12 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 from rich.console import Console
 
 from benchmarks import results
 from benchmarks.reliability import cases, disks, endurance, flips, ground, hostile, inputs, kills
-from fedkeyboard import files
+from fedkeyboard import files, streams
+from fedkeyboard.streams import Stream
 
 # Cases of each part.
 PARTS = {
@@ -52,7 +52,7 @@ def main() -> None:
         for number, (part, (of_part, count)) in enumerate(PARTS.items()):
             if part not in wanted:
                 continue
-            generator = np.random.default_rng([options.seed, 1 + number])
+            generator = streams.generator(options.seed, Stream.BENCHMARKS, number)
             count = max(1, count // 10) if options.quick else count
             began = time.monotonic()
             found = cases.run(part, of_part(made, count, generator), options.jobs, console)

@@ -1,8 +1,24 @@
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.cleaning import Cleaning, Sentence, clean
+from data import links
+from data.cleaning import (
+    BEYOND,
+    LEFT_OUT,
+    LINKS,
+    OF_USERS,
+    ONE_WORD,
+    PLACEHOLDER,
+    REPEAT,
+    SHORT,
+    UNSPACED,
+    Cleaning,
+    Sentence,
+    clean,
+)
 from fedkeyboard.words import words
 
 ALL = Cleaning(minimum_sentences=1)
@@ -20,7 +36,7 @@ SETTINGS = st.builds(
 
 
 def kept(*texts, cleaning=ALL):
-    return [each.text for each in clean([(None, text) for text in texts], cleaning)]
+    return [each.text for each in clean([(None, text) for text in texts], cleaning).sentences]
 
 
 def test_what_is_dropped():
@@ -39,17 +55,57 @@ def test_one_word_can_be_enough():
     assert kept("yes", "yes yes", "?", "no", cleaning=one) == ["yes", "no"]
 
 
-def test_the_first_sentences_are_kept_and_no_more_drawn():
-    drawn = []
+def test_the_first_sentences_are_kept_and_the_others_counted():
+    messages = [(float(i), f"number {i}") for i in range(100)]
+    cleaned = clean(messages, Cleaning(1, 3, 2))
+    assert cleaned.sentences == [Sentence(float(i), f"number {i}", 2) for i in range(3)]
+    assert cleaned.counts == {BEYOND: 97}
 
-    def messages():
-        for i in range(100):
-            drawn.append(i)
-            yield float(i), f"number {i}"
 
-    expected = [Sentence(float(i), f"number {i}", 2) for i in range(3)]
-    assert clean(messages(), Cleaning(1, 3, 2)) == expected
-    assert drawn == [0, 1, 2]
+def test_each_message_that_is_left_out_is_counted_once():
+    texts = ["hi", "ha ha", "see you", "see you!", "<Media omitted>", "你好你好你好", "call me now"]
+    cleaned = clean([(None, text) for text in texts], ALL)
+    assert len(cleaned.sentences) == 2
+    expected = {SHORT: 2, ONE_WORD: 1, REPEAT: 1, PLACEHOLDER: 1, UNSPACED: 1}
+    assert cleaned.counts == expected
+    few = clean([(None, text) for text in texts], Cleaning(minimum_sentences=3))
+    assert few.sentences == [] and few.counts == expected | {OF_USERS: 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("look at https://example.org/a?b=c#d now", "look at now"),
+        ("www.example.org/x is good", "is good"),
+        ("WWW.EXAMPLE.ORG is good", "is good"),
+        ("write to anna.b+c@mail.example.org please", "write to please"),
+        ("hey @anna_b how are you", "hey how are you"),
+        ("<@U123ABC> and <#C42|general> see this", "and see this"),
+        ("that is <:smile:123456> good", "that is good"),
+    ],
+)
+def test_links_addresses_and_mentions_are_taken_out(text, left):
+    cleaned = clean([(None, text)], ALL)
+    assert [each.text for each in cleaned.sentences] == [left]
+    assert cleaned.counts == {LINKS: 1}
+    as_it_is = clean([(None, text)], Cleaning(minimum_sentences=1, links=True))
+    assert [each.text for each in as_it_is.sentences] == [text] and not as_it_is.counts
+
+
+@pytest.mark.parametrize(
+    "text", ["see you @ 5 then", "i <3 you", "a < b and b > c", "it cost 5.50 or so", "2@home"]
+)
+def test_what_only_looks_like_a_link_stays(text):
+    assert links.without_links(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["<Media omitted>", "\u200eimage omitted", "[deleted]", "[removed]", " Null ",
+             "This message was deleted.", "<Medien ausgeschlossen>"]
+)  # fmt: skip
+def test_placeholders_are_dropped(text):
+    assert links.is_placeholder(text)
+    assert clean([(None, text)], ALL).counts == {PLACEHOLDER: 1}
 
 
 def test_a_user_with_too_few_is_left_out():
@@ -60,7 +116,9 @@ def test_a_user_with_too_few_is_left_out():
 
 @given(MESSAGES, SETTINGS)
 def test_properties_of_what_is_kept(messages, cleaning):
-    sentences = clean(messages, cleaning)
+    cleaning = dataclasses.replace(cleaning, links=True)
+    sentences, counts = clean(messages, cleaning)
+    assert len(messages) == len(sentences) + sum(counts[why] for why in LEFT_OUT)
     assert not sentences or (
         cleaning.minimum_sentences <= len(sentences) <= cleaning.maximum_sentences
     )
@@ -82,7 +140,8 @@ def test_same_as_the_rules_one_after_the_other(messages, cleaning):
         and now != before
     ][: cleaning.maximum_sentences]
     expected = usable if len(usable) >= cleaning.minimum_sentences else []
-    assert [sentence[:2] for sentence in clean(messages, cleaning)] == expected
+    found = clean(messages, dataclasses.replace(cleaning, links=True)).sentences
+    assert [sentence[:2] for sentence in found] == expected
 
 
 @pytest.mark.parametrize("name", ["minimum_sentences", "maximum_sentences", "minimum_words"])

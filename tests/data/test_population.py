@@ -1,4 +1,5 @@
 import concurrent.futures
+import contextlib
 import os
 import random
 import sqlite3
@@ -36,7 +37,8 @@ def test_opening_and_drawing_read_only_what_they_need(chitchat_population):
     drawing, drawn = pages_read(path, [0.1, 0.3, 0.5, 0.7, 0.9])
     assert 0 < opening < 10 * 4096 < size / 100
     # A path of at most three pages to each phone, and pages at least half full.
-    assert drawn < drawing - opening < 5 * 3 * 4096 + 3 * drawn
+    # And as many to its hash.
+    assert drawn < drawing - opening < 5 * 6 * 4096 + 3 * drawn
 
 
 def test_two_threads_and_two_readers_see_the_same(chitchat_population):
@@ -169,11 +171,11 @@ class TestBadFile:
             connection.execute("CREATE TABLE meta (key, value)")
         refused("is not a population file")
 
-    @pytest.mark.parametrize("version", [0, 1, 3])
+    @pytest.mark.parametrize("version", [0, 1, 2, 4])
     def test_another_version(self, version, population_file, refused):
         with sqlite3.connect(population_file) as connection:
             connection.execute(f"PRAGMA user_version = {version}")
-        refused(f"version {version}", "reads version 2")
+        refused(f"version {version}", "reads version 3")
 
     @pytest.mark.parametrize("left", [80, 100, 4096, -4096, -1])
     def test_cut_short(self, left, population_file, refused):
@@ -218,9 +220,99 @@ class TestBadFile:
             connection.execute("DELETE FROM sentence WHERE user = 1")
         with (
             Population.open(population_file) as opened,
-            refuses(population_file, "phone 1 is missing", "fedkeyboard prepare"),
+            refuses(population_file, "damaged", "fedkeyboard prepare"),
         ):
             opened.sentences(1)
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            "DROP TABLE sentence; CREATE VIEW sentence AS WITH RECURSIVE n(user, position, time, "
+            "text) AS (SELECT 0, 0, NULL, 'a b' UNION ALL SELECT user, position + 1, time, text "
+            "FROM n) SELECT * FROM n",
+            "CREATE TRIGGER more AFTER INSERT ON meta BEGIN SELECT 1; END",
+            "CREATE TABLE more (a)",
+            "UPDATE meta SET value = replace(hex(zeroblob(50000)), '00', '[')",
+            "UPDATE meta SET value = '1' || hex(zeroblob(5000)) WHERE key = 'seed'",
+            "UPDATE meta SET value = x'00' WHERE key = 'fingerprint'",
+            "UPDATE meta SET value = value || ' ' || hex(zeroblob(50000)) WHERE key = 'source'",
+            "UPDATE meta SET value = replace(value, '\"last\": ', '\"last\": 99999999999')",
+            "UPDATE meta SET value = '8' WHERE key = 'seed'",
+        ],
+    )
+    def test_made_to_harm(self, script, population_file, refused):
+        with contextlib.closing(sqlite3.connect(population_file)) as connection:
+            connection.executescript(script)
+        refused("damaged")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "text = CAST(x'ff00ff' AS BLOB)",
+            "text = CAST(text AS BLOB)",
+            "text = hex(zeroblob(20000000))",
+            "text = text || '.'",
+            "time = 'now'",
+            "time = coalesce(time, 0) + 1",
+            "position = position + 1000",
+        ],
+    )
+    def test_sentences_that_are_not_as_written(self, change, population_file, refuses):
+        with contextlib.closing(sqlite3.connect(population_file)) as connection:
+            connection.execute(f"UPDATE sentence SET {change} WHERE user = 1 AND position = 0")
+            connection.commit()
+        with Population.open(population_file) as opened:
+            if change.startswith("position"):
+                # Only the order counts.
+                assert opened.sentences(2)
+            for read in (opened.sentences, opened.times):
+                with refuses(population_file, "damaged", "fedkeyboard prepare"):
+                    read(1)
+
+    def test_a_user_with_another_count(self, population_file, refuses):
+        with contextlib.closing(sqlite3.connect(population_file)) as connection:
+            connection.execute("UPDATE user SET sentences = 10000000 WHERE user = 1")
+            connection.commit()
+        with Population.open(population_file) as opened:
+            with refuses(population_file, "damaged"):
+                opened.sentence_counts([1])
+            with refuses(population_file, "damaged"):
+                opened.sentences(1)
+
+    def test_a_pipe_or_a_device(self, tmp_path, refuses):
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "zero").symlink_to("/dev/zero")
+        for name in ("pipe", "zero"):
+            with refuses(tmp_path / name, "a device or a pipe"):
+                Population.open(tmp_path / name)
+
+
+@pytest.mark.parametrize("phones", [None, 300])
+def test_a_flipped_bit_is_noticed_or_changes_nothing(few, phones, tmp_path):
+    """Of 150 bits all over the file."""
+    path = tmp_path / "population.sqlite"
+    prepare(few, path, source="few", cleaning=Cleaning(), phones=phones)
+
+    def read():
+        with Population.open(path) as opened:
+            numbers = [n for split in opened.splits for n in opened.phones(split)]
+            numbers += [n for split in opened.splits for n in opened.users(split)]
+            said = {n: (opened.sentences(n), opened.sentence_counts([n])[0]) for n in numbers}
+            times = {n: opened.times(n) for s in opened.splits for n in opened.users(s)}
+            return said, times, opened.fingerprint, opened.description
+
+    whole, before = path.read_bytes(), read()
+    draw, noticed = random.Random(5), 0
+    for _ in range(150):
+        content = bytearray(whole)
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(content)
+        try:
+            assert read() == before
+        except UserError as error:
+            assert str(path) in str(error)
+            noticed += 1
+    assert noticed > 50
 
 
 def test_the_schema_is_the_one_described(population_file):

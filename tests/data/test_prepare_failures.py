@@ -9,14 +9,17 @@ import pytest
 from data import corpora, staging
 from data.cleaning import Cleaning
 from data.messages import Message
-from data.prepare import prepare
+from data.population import Population
+from data.prepare import building, prepare
+from fedkeyboard import files
 from fedkeyboard.errors import RunFailure
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def build(messages, path, **options):
-    return prepare(messages, path, **{"source": "s", "cleaning": Cleaning()} | options)
+    defaults = {"source": "s", "cleaning": Cleaning(), "overwrite": True}
+    return prepare(messages, path, **defaults | options)
 
 
 class TestRefusals:
@@ -78,7 +81,7 @@ class TestRefusals:
         path = tmp_path / "new" / "file"
         build(self.users(9), path)
         before = path.read_bytes()
-        with refuses(path, "exists already"):
+        with refuses(path, "is a population already", "--force"):
             build(self.users(10), path, overwrite=False)
         assert path.read_bytes() == before
         build(self.users(10), path)
@@ -110,6 +113,7 @@ class TestInterrupted:
             build(few[:500], path)
         before = {each: each.read_bytes() for each in tmp_path.iterdir()}
         yield path
+        files.remove_unfinished(tmp_path)
         assert {each: each.read_bytes() for each in tmp_path.iterdir()} == before
 
     def test_while_reading(self, untouched, few):
@@ -135,7 +139,8 @@ class TestInterrupted:
         def sentences(self, user):
             written.append(user)
             if len(written) == 4:
-                assert len(list(untouched.parent.glob(".file.*.part"))) == 1
+                # What is being written, and the lock.
+                assert len(list(untouched.parent.glob(".file.*.part"))) == 2
                 raise error
             return real(self, user)
 
@@ -159,7 +164,7 @@ def messages():
             time.sleep(60)
         yield Message(f"u{i % 9}", None, f"hello there {i}", i)
 
-prepare(messages(), sys.argv[1], source="s", cleaning=Cleaning())
+prepare(messages(), sys.argv[1], source="s", cleaning=Cleaning(), overwrite=True)
 """
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(untouched)],
@@ -175,3 +180,41 @@ prepare(messages(), sys.argv[1], source="s", cleaning=Cleaning())
                 assert process.wait(10) != 0
             finally:
                 process.kill()
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    """A user of a million messages keeps 500."""
+    many = [Message("a", None, f"number {i} of many", i) for i in range(1, 3001)]
+    others = [
+        Message(user, None, text, 4000)
+        for user in "bcd"
+        for text in [*(f"it is {user} {i}" for i in range(6)), "hi", "it is d 5", "<Media omitted>"]
+    ]
+    summary = build([*many, *others], tmp_path / "file")
+    assert summary.left_out == {
+        "placeholders": 3,
+        "too short": 3,
+        "beyond the most of a user": 2500,
+    } | ({"the message before again": 1} if "the message before again" in summary.left_out else {})
+    assert "2,500 beyond the most of a user" in summary.note
+    with Population.open(tmp_path / "file") as population:
+        assert population.description["left_out"] == summary.left_out
+
+
+def test_text_without_spaces_is_the_cause_that_is_told(tmp_path, refuses):
+    texts = ["你今天好吗我很好谢谢你", "明天见面的时候我们再说吧", "这个东西真的非常好吃哦"]
+    users = [Message(u, None, t + u, i) for u in "abcd" for i, t in enumerate(texts * 3, 1)]
+    with refuses("36 messages are text without spaces", secrets=texts):
+        build(users, tmp_path / "file")
+
+
+def test_a_second_process_is_told_to_wait(few, tmp_path, refuses):
+    path = tmp_path / "file"
+    with building(path), refuses(path, "another process is building it", error=RunFailure):
+        build(few, path, phones=100)
+    build(few, path, phones=100)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    # What a killed one left is no hindrance.
+    (tmp_path / ".other.building.fedkeyboard.part").touch()
+    build(few, tmp_path / "other")
+    assert {each.name for each in tmp_path.iterdir()} == {"file", "other"}

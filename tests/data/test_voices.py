@@ -9,7 +9,7 @@ import pytest
 from data import voices
 from data.cleaning import Cleaning
 from data.population import Population
-from data.prepare import prepare
+from data.prepare import building, prepare
 from fedkeyboard.errors import RunFailure, UserError
 
 PHONES = 1000
@@ -17,7 +17,7 @@ PHONES = 1000
 
 def build(few, path, **options):
     options = {"phones": PHONES, "seed": 1} | options
-    return prepare(few, path, source="few", cleaning=Cleaning(), **options)
+    return prepare(few, path, source="few", cleaning=Cleaning(), overwrite=True, **options)
 
 
 def contents(path):
@@ -153,10 +153,8 @@ def test_a_damaged_rest_is_replaced(few, stopped, multiplied, damage):
 
 def test_two_at_once(few, stopped, refuses):
     partial = stopped.with_name(".it.sqlite.partial")
-    with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with refuses("another process", "it.sqlite", error=RunFailure):
-            build(few, stopped)
+    with building(stopped), refuses("another process", "it.sqlite", error=RunFailure):
+        build(few, stopped)
     assert partial.exists()
 
 
@@ -173,8 +171,8 @@ def test_a_file_without_its_voices(few, tmp_path, refuses):
         connection.execute("DELETE FROM voice WHERE phone = 5")
         connection.execute("UPDATE voice SET sentences = 10000 WHERE phone = 6")
     with Population.open(path) as population:
-        for phone in (5, 6):
-            with refuses(path, f"phone {phone} is missing", error=UserError):
+        for phone, what in ((5, "phone 5 is missing"), (6, "is damaged")):
+            with refuses(path, what, error=UserError):
                 population.sentences(phone)
         with pytest.raises(IndexError):
             population.sentences(10**7)
