@@ -380,7 +380,7 @@ def test_a_page_does_not_take_the_place_of_something_else(run, tmp_path):
 def test_training_that_diverges_fails(population, place, tmp_path):
     out = tmp_path / "diverged"
     settings = ["client.learning_rate=1e6", "client.clipping_norm=1e12", "server.optimizer=sgd"]
-    settings.append("server.learning_rate=1e6")
+    settings += ["server.learning_rate=1e6", "rounds.count=60"]
     rate = [word for setting in settings for word in ("--set", setting)]
     line = fails(1, *simulate(population, out), *rate, cwd=place)
     assert "diverged" in line and "client.learning_rate" in line
