@@ -17,20 +17,15 @@ Times are Reddit's `created_utc`, in the label, and Sent140's dates; other sampl
 """
 
 import itertools
-import json
 import os
-import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import IO, Any
+from typing import Any
 
-from data import messages
+from data import messages, opened
+from data.json_text import JsonText
 from data.messages import Message, PathLike
 from fedkeyboard.errors import UserError
-
-_LEAST_READ = 1 << 20  # Characters.
-_SPACE = re.compile(r"[ \t\n\r]*")
-_DECODER = json.JSONDecoder()
 
 _NO_WORDS = {"<BOS>", "<EOS>", "<PAD>"}
 _LINE_BEGINS = " " * 80
@@ -69,8 +64,8 @@ def _users(path: PathLike) -> Iterator[tuple[int, str, Any]]:
     number = 0
     found = False
     try:
-        with messages.open_file(path, "r", encoding="utf-8-sig") as file:
-            content = _JsonText(file)
+        with opened.text(path, path) as file:
+            content = JsonText(file)
             for key in content.members():
                 if key != "user_data":
                     content.value()
@@ -173,73 +168,3 @@ def _lines(path: PathLike, place: str, windows: list[str], labels: list[str]) ->
         line += label
         expected = window[1:] + label
     yield line
-
-
-class _JsonText:
-    """A JSON text, read from a file as its values are asked for, each of them whole.
-
-    The methods raise ValueError, also where the text ends too early, and RecursionError.
-    """
-
-    def __init__(self, file: IO[str]):
-        self._file = file
-        self._text = ""
-        self._at = 0
-
-    def members(self) -> Iterator[str]:
-        """Yields the keys of an object; the value of each is to be read before the next."""
-        self._expect("{")
-        if self._peek() == "}":
-            self._expect("}")
-            return
-        more = ","
-        while more == ",":
-            key = self.value()
-            if not isinstance(key, str):
-                raise ValueError
-            self._expect(":")
-            yield key
-            more = self._expect(",}")
-
-    def value(self) -> Any:
-        """Returns the next value."""
-        self._peek()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except ValueError:
-                if not self._read():
-                    raise
-                continue
-            # What was read may end within a number.
-            if end < len(self._text) or not self._read():
-                self._at = end
-                return value
-
-    def end(self) -> None:
-        """Checks that nothing is left."""
-        if self._peek():
-            raise ValueError
-
-    def _expect(self, characters: str) -> str:
-        found = self._peek()
-        if not found or found not in characters:
-            raise ValueError
-        self._at += 1
-        return found
-
-    def _peek(self) -> str:
-        """Returns the next character that is no white space; at the end, nothing."""
-        while True:
-            self._at = _SPACE.match(self._text, self._at).end()
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._read():
-                return ""
-
-    def _read(self) -> bool:
-        """Reads on; as much as is held, lest a long value be decoded again for every piece."""
-        self._text = self._text[self._at :]
-        more = self._file.read(max(_LEAST_READ, len(self._text)))
-        self._text, self._at = self._text + more, 0
-        return bool(more)

@@ -6,18 +6,16 @@ whatever a format counts, from 1, such as "line 3".
 """
 
 import codecs
+import collections
 import json
-import math
 import os
-from datetime import UTC, datetime
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
+from data import times
 from fedkeyboard.errors import UserError
 
 PathLike = str | os.PathLike[str]
 
-_MILLISECONDS_FROM = 1e11  # In seconds this would be the year 5138.
-_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # In seconds since 1970.
 _NAMES_LISTED, _NAME_CHARACTERS = 12, 30
 
 
@@ -45,13 +43,23 @@ def open_file(path: PathLike, mode: str = "rb", **options) -> IO:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
-def column(path: PathLike, header: list[str], name: str) -> int:
-    """Returns where the column called `name` stands in `header`."""
+def column(path: PathLike, header: list[str], name: str, *, tell: bool = False) -> int:
+    """Returns where the column called `name` stands in `header`.
+
+    Names are told only if `tell` says that they are names: the first row of a file without header
+    has a user and a text.
+    """
     if header.count(name) == 1:
         return header.index(name)
     if name in header:
         raise UserError(f"{path}: several columns are called {short(name)}; rename all but one")
-    raise UserError(f"{path}: there is no column {short(name)}; the columns are {listed(header)}")
+    there = (
+        f"the columns are {listed(header)}" if tell else f"its first row has {len(header)} cells"
+    )
+    raise UserError(
+        f"{path}: there is no column {short(name)}; {there}; name the columns with --user-column, "
+        "--text-column and --time-column, or write a header"
+    )
 
 
 def check_user(path: PathLike, place: str, name: str, user: str) -> None:
@@ -83,38 +91,53 @@ def is_encodable(text: str) -> bool:
 
 
 def time(
-    path: PathLike, place: str, name: str, value: str | float, per_second: float | None = None
+    path: PathLike,
+    place: str,
+    name: str,
+    value: str | float,
+    per_second: float | None = None,
+    time_format: str | None = None,
 ) -> float:
-    """Returns `value` in seconds since 1970; as `seconds`, but refuses with a `UserError`."""
+    """Returns `value` in seconds since 1970; as `times.seconds`, but refuses with a `UserError`."""
     try:
-        return seconds(value, per_second)
+        return times.seconds(value, per_second, time_format)
     except (ValueError, OverflowError, TypeError):
-        raise UserError(
-            f"{path}: {place}: {short(name)} is not a time; write ISO 8601, such as "
-            "2024-05-31T18:20:00Z, or seconds or milliseconds since 1970"
-        ) from None  # The cause quotes the value, which is a text if the column is the wrong one.
+        how = (
+            f"it is not as --time-format {time_format} says"
+            if time_format
+            else "write ISO 8601, such as 2024-05-31T18:20:00Z, or seconds or milliseconds since "
+            "1970, or say how it is written with --time-format"
+        )
+        # The cause quotes the value, which is a text if the column is the wrong one.
+        raise UserError(f"{path}: {place}: {short(name)} is not a time; {how}") from None
 
 
-def seconds(value: str | float, per_second: float | None = None) -> float:
-    """Reads a time as seconds since 1970; raises ValueError, OverflowError or TypeError.
+class Skipped:
+    """Rows that a reader left out because something is empty, and what a program wrote, counted."""
 
-    A string is ISO 8601 (UTC unless it says otherwise; BigQuery's " UTC" at the end too) or a
-    number. A number counts `per_second` a second; None tells seconds from milliseconds by size.
-    """
-    if isinstance(value, bool):
-        raise TypeError
-    try:
-        since = float(value)
-    except ValueError:
-        moment = datetime.fromisoformat(value.strip().removesuffix(" UTC"))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if per_second is not None:
-        since /= per_second
-    elif math.isfinite(since) and abs(since) > _MILLISECONDS_FROM:
-        since /= 1000
-    if not _YEAR_1 <= since < _YEAR_10000:
-        raise ValueError
-    return since
+    def __init__(self):
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.first: dict[str, str] = {}
+
+    def add(self, why: str, place: str) -> None:
+        """Counts a row."""
+        self.counts[why] += 1
+        self.first.setdefault(why, place)
+
+    def note(self) -> str | None:
+        """Returns one line for the user; None if nothing was left out."""
+        if not self.counts:
+            return None
+        why = ", ".join(
+            f"{count:,} {why} (first: {self.first[why]})" for why, count in self.counts.items()
+        )
+        total = self.counts.total()
+        return f"{total:,} {'row' if total == 1 else 'rows'} skipped: {why}"
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell says nothing: missing, null or blank."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def listed(names: list[str]) -> str:

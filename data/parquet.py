@@ -3,10 +3,13 @@
 Only these columns are read, in batches, so that a file may be larger than memory.
 """
 
+import dataclasses
+import os
 from collections.abc import Iterator
 
 from data import messages
 from data.messages import Message, PathLike
+from data.tables import Table
 from fedkeyboard.errors import UserError
 
 _ROWS_AT_ONCE = 10_000
@@ -14,37 +17,51 @@ _BYTES_AT_ONCE = 1 << 20  # Of a column; without this, Arrow reads all that a ro
 _PER_SECOND = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
-def parquet_file(
-    path: PathLike, user_column: str, text_column: str, time_column: str | None
-) -> Iterator[Message]:
-    """Yields the messages of a Parquet file; their rows are counted from 1.
+def parquet_files(table: Table) -> Iterator[Message]:
+    """Yields the messages of a Parquet file, or of a directory of parts, as Spark writes them.
 
     Users are strings or whole numbers, texts strings; times are timestamps (UTC unless they say
-    otherwise), or strings or numbers as for `csv_file`. With `time_column` None the order of the
-    file is the order in time.
+    otherwise), or strings or numbers as for CSV. Without a column of times the order of the file,
+    and of the parts' names, is the order in time. Rows are counted from 1 in each file.
 
-    Raises `UserError` if the file or a row of it cannot be used.
+    Raises `UserError` if a file or a row of it cannot be used.
     """
     import pyarrow  # Takes half a second.
     import pyarrow.parquet
 
-    names = [user_column, text_column] + ([] if time_column is None else [time_column])
-    row = 0
-    with messages.open_file(path) as handle:
-        try:
-            file = pyarrow.parquet.ParquetFile(handle, buffer_size=_BYTES_AT_ONCE)
-            per_second = _ticks(path, file.schema_arrow, names)
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
-                columns = [batch.column(name) for name in names]
-                if per_second is not None:
-                    columns[2] = columns[2].cast(pyarrow.int64())
-                for cells in zip(*columns, strict=True):
-                    row += 1
-                    yield _message(path, row, names, cells, per_second)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise UserError(
-                f"{path}: not a Parquet file, cut short or damaged, after row {row}; write it again"
-            ) from error
+    names = [table.user, table.text] + ([] if table.time is None else [table.time])
+    count = 0
+    for path, name in _parts(table):
+        of_part, row = dataclasses.replace(table, name=name), 0
+        with messages.open_file(path) as handle:
+            try:
+                file = pyarrow.parquet.ParquetFile(handle, buffer_size=_BYTES_AT_ONCE)
+                per_second = _ticks(name, file.schema_arrow, names)
+                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
+                    columns = [batch.column(column) for column in names]
+                    if per_second is not None:
+                        columns[2] = columns[2].cast(pyarrow.int64())
+                    for cells in zip(*columns, strict=True):
+                        row, count = row + 1, count + 1
+                        made = _message(of_part, row, count, cells, per_second)
+                        if made is not None:
+                            yield made
+            except (pyarrow.ArrowException, OSError) as error:
+                raise UserError(
+                    f"{name}: not a Parquet file, cut short or damaged, after row {row}; write it "
+                    "again"
+                ) from error
+
+
+def _parts(table: Table) -> list[tuple[PathLike, PathLike]]:
+    """Returns the files with their names; of a directory those that no program hides."""
+    if not os.path.isdir(table.path):
+        return [(table.path, table.name)]
+    names = sorted(os.listdir(table.path))
+    parts = [name for name in names if name.endswith(".parquet") and name[0] not in "._"]
+    if not parts:
+        raise UserError(f"{table.name}: the directory has no .parquet file")
+    return [(os.path.join(table.path, name),) * 2 for name in parts]
 
 
 def _ticks(path: PathLike, schema, names: list[str]) -> float | None:
@@ -64,7 +81,7 @@ def _ticks(path: PathLike, schema, names: list[str]) -> float | None:
     ]
     kind = None
     for name, (tests, meant) in zip(names, allowed, strict=False):
-        kind = schema.field(messages.column(path, schema.names, name)).type
+        kind = schema.field(messages.column(path, schema.names, name, tell=True)).type
         values = kind.value_type if types.is_dictionary(kind) else kind
         if not any(test(values) for test in tests):
             raise UserError(
@@ -75,20 +92,16 @@ def _ticks(path: PathLike, schema, names: list[str]) -> float | None:
 
 
 def _message(
-    path: PathLike, row: int, names: list[str], cells: tuple, per_second: float | None
-) -> Message:
+    table: Table, row: int, count: int, cells: tuple, per_second: float | None
+) -> Message | None:
     place = f"row {row}"
     try:
         user, text, *when = (cell.as_py() for cell in cells)
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: {place} is not UTF-8; write the file again with UTF-8 texts"
+            f"{table.name}: {place} is not UTF-8; write the file again with UTF-8 texts"
         ) from error
-    messages.check_user(path, place, names[0], "" if user is None else str(user))
-    if text is None:
-        raise UserError(
-            f"{path}: {place}: {messages.short(names[1])} is missing; "
-            "write a text or remove the row"
-        )
-    seconds = messages.time(path, place, names[2], when[0], per_second) if when else None
-    return Message(str(user), seconds, text, row)
+    if per_second is not None and when[0] is not None:
+        when = [messages.time(table.name, place, table.time, when[0], per_second)]
+    user = None if user is None else str(user)
+    return table.message(place, count, user, text, *(when or [None]))

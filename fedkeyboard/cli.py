@@ -81,13 +81,15 @@ def prepare(
     ] = None,
     input: Annotated[  # noqa: A002, the option's name
         pathlib.Path | None,
-        typer.Option(help="Your own text: a file, or a directory of LEAF's."),
+        typer.Option(help="Your own text: a file, a directory, or - for standard input."),
     ] = None,
     format: Annotated[  # noqa: A002
-        Literal["csv", "jsonl", "parquet", "leaf", "tff"] | None,
-        typer.Option(
-            help="Of --input; default, as its name ends: .json is LEAF's, .sqlite or .db TFF's."
-        ),
+        Literal[
+            *("csv", "jsonl", "json", "parquet", "leaf", "tff"),
+            *("telegram", "whatsapp", "discord", "slack", "sms"),
+        ]
+        | None,
+        typer.Option(help="Of --input; default, as its name ends and as it begins."),
     ] = None,
     user_column: Annotated[
         str | None, typer.Option(help="Column or key of the user's id; default, user.")
@@ -101,6 +103,15 @@ def prepare(
             help="Column or key of the time: ISO 8601 or epoch; default, file order; TFF's, "
             "creation_date."
         ),
+    ] = None,
+    time_format: Annotated[
+        str | None, typer.Option(help="How times are written, as strptime has it: %d.%m.%Y %H:%M.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between the cells of CSV; default, a comma; of .tsv a tab.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="How the file is written; default, UTF-8.")
     ] = None,
     source_split: Annotated[
         str | None, typer.Option(help="Read one split of TFF's, such as train; default, all.")
@@ -131,20 +142,25 @@ def prepare(
     cleaning = Cleaning(
         minimum_sentences=min_sentences, maximum_sentences=max_sentences, links=keep_links
     )
-    messages, source = corpora.open_source(
-        corpus,
-        input,
-        format,
-        user_column=user_column,
-        text_column=text_column,
-        time_column=time_column,
-        source_split=source_split,
-    )
-    with progress.preparing(_ERR, "messages read", phones) as (on_message, on_voices):
+    with (
+        corpora.source(
+            corpus,
+            "-" if str(input) == "-" else input,
+            format,
+            user_column=user_column,
+            text_column=text_column,
+            time_column=time_column,
+            time_format=time_format,
+            delimiter=delimiter,
+            encoding=encoding,
+            source_split=source_split,
+        ) as source,
+        progress.preparing(_ERR, "messages read", phones) as (on_message, on_voices),
+    ):
         summary = preparing.prepare(
-            messages,
+            source.messages,
             out,
-            source=source,
+            source=source.name,
             cleaning=cleaning,
             seed=seed,
             phones=phones,
@@ -152,10 +168,13 @@ def prepare(
             on_voices=on_voices,
             overwrite=force,
         )
+    skipped = source.skipped.note()
+    if skipped:
+        progress.say(_ERR, skipped)
     if summary.note:
         progress.say(_ERR, summary.note)
     if as_json:
-        _print_json(summary.as_dict())
+        _print_json({**summary.as_dict(), "skipped": dict(source.skipped.counts)})
     else:
         _print_table(
             [

@@ -1,12 +1,18 @@
-"""The one door, `open_source`, and that the format of a file makes no difference."""
+"""The one door, `source`, and that the format of a file makes no difference."""
 
+import bz2
 import csv
+import gzip
+import io
 import itertools
 import json
+import lzma
 import os
 import pathlib
 import subprocess
 import sys
+import threading
+import zipfile
 from datetime import UTC, datetime
 
 import pyarrow
@@ -14,7 +20,7 @@ import pyarrow.parquet
 import pytest
 
 from data.cleaning import Cleaning
-from data.corpora import open_source
+from data.corpora import source
 from data.prepare import prepare
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -104,9 +110,9 @@ TIME = {"time_column": "time"}
 )
 def test_the_same_messages_make_the_same_population(write, name, columns, few, tmp_path):
     write(few, tmp_path / name)
-    messages, source = open_source(None, tmp_path / name, **columns)
-    made = prepare(messages, tmp_path / "made", source=source, cleaning=Cleaning())
-    expected = prepare(few, tmp_path / "expected", source=source, cleaning=Cleaning())
+    with source(None, tmp_path / name, **columns) as of:
+        made = prepare(of.messages, tmp_path / "made", source=of.name, cleaning=Cleaning())
+        expected = prepare(few, tmp_path / "expected", source=of.name, cleaning=Cleaning())
     assert made.messages_read == len(few)
     assert made.fingerprint == expected.fingerprint
 
@@ -118,66 +124,74 @@ def test_a_format_that_is_named_counts_and_not_the_ending(form, few, tmp_path):
         **{"leaf": as_leaf, "tff": as_tff},
     }[form]
     write(few[:9], tmp_path / "few.txt")
-    messages, _ = open_source(None, tmp_path / "few.txt", form)
-    assert sorted(each.text for each in messages) == sorted(each.text for each in few[:9])
+    with source(None, tmp_path / "few.txt", form) as of:
+        texts = sorted(each.text for each in of.messages)
+    assert texts == sorted(each.text for each in few[:9])
 
 
 def test_other_columns(tmp_path):
     (tmp_path / "a.csv").write_text("who,said,when\nanna,hello there,2018-05-02\n")
     named = {"user_column": "who", "text_column": "said", "time_column": "when"}
-    messages, source = open_source(None, tmp_path / "a.csv", **named)
-    assert source == str(tmp_path / "a.csv")
-    assert [message[:3] for message in messages] == [("anna", 1525219200.0, "hello there")]
+    with source(None, tmp_path / "a.csv", **named) as of:
+        assert of.name == str(tmp_path / "a.csv")
+        assert [m[:3] for m in of.messages] == [("anna", 1525219200.0, "hello there")]
 
 
 def test_the_bundled_corpus(corpus):
-    messages, source = open_source("chitchat", None)
-    assert source == "chitchat-dataset 0.9.0"
-    assert next(messages) == corpus[0]
+    with source("chitchat", None) as of:
+        assert of.name == "chitchat-dataset 0.9.0"
+        assert next(of.messages) == corpus[0]
 
 
 @pytest.mark.parametrize("option", ["time_column", "source_split"])
 def test_an_option_that_is_not_for_the_corpus(option, refuses):
-    with refuses("chitchat", f"--{option.replace('_', '-')}", "leave it out"):
-        open_source("chitchat", None, **{option: "x"})
+    with (
+        refuses("chitchat", f"--{option.replace('_', '-')}", "leave it out"),
+        source("chitchat", None, **{option: "x"}),
+    ):
+        pass
 
 
 def test_neither_and_both(refuses):
-    with refuses("either --corpus chitchat, or --input"):
-        open_source(None, None)
-    with refuses("either --corpus chitchat, or --input"):
-        open_source("chitchat", "a.csv")
+    with refuses("either --corpus chitchat, or --input"), source(None, None):
+        pass
+    with refuses("either --corpus chitchat, or --input"), source("chitchat", "a.csv"):
+        pass
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a", "a.csv.gz"])
+@pytest.mark.parametrize("name", ["a.doc", "a", "a.doc.gz"])
 def test_an_unknown_ending(name, refuses):
-    with refuses(name, ".csv, .jsonl, .parquet, .json, .sqlite, .db", "--format"):
-        open_source(None, name)
-
-
-@pytest.mark.parametrize("name", ["stackoverflow.sqlite.lzma", "a.csv.XZ"])
-def test_a_compressed_file(name, refuses):
-    with refuses(name, "xz --decompress"):
-        open_source(None, name)
+    with refuses(name, ".csv, ", ".parquet, ", ".json", "--format"), source(None, name):
+        pass
 
 
 @pytest.mark.parametrize("form", [None, "tff"])
 def test_a_population_file(form, population_file, refuses):
-    with refuses(population_file, "a population file already", "--population"):
-        open_source(None, population_file, form)
+    with (
+        refuses(population_file, "a population file already", "--population"),
+        source(None, population_file, form),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
     ("name", "option"),
     [
         *(("a.json", option) for option in ("user_column", "text_column", "time_column")),
+        ("a.xml", "time_format"),
+        ("a.txt", "delimiter"),
         ("a.sqlite", "user_column"),
         *((name, "source_split") for name in ("a.csv", "a.jsonl", "a.parquet", "a.json")),
     ],
 )
-def test_an_option_of_another_source(name, option, refuses):
-    with refuses(name, f"--{option.replace('_', '-')}", "leave it out"):
-        open_source(None, name, **{option: "x"})
+def test_an_option_of_another_source(name, option, refuses, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("{}")
+    with (
+        refuses(name, f"--{option.replace('_', '-')}", "leave it out"),
+        source(None, name, **{option: "x"}),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.json", "a.sqlite"])
@@ -196,3 +210,112 @@ def test_an_empty_file_ends_the_command_with_2_and_a_line(name, tmp_path):
     assert done.stderr.startswith(f"fedkeyboard: {name}")
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+CSV = "user,text,time\nanna,hello there,1525262400\nbob,how are you,1525262401\n"
+
+
+def zipped(content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("messages.csv", content)
+    return file.getvalue()
+
+
+def zstandard(content):
+    file = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(file, "zstd") as compressed:
+        compressed.write(content)
+    return file.getvalue().to_pybytes()
+
+
+COMPRESSED = {
+    ".csv.gz": gzip.compress,
+    ".csv.bz2": bz2.compress,
+    ".csv.xz": lzma.compress,
+    ".csv.lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE),
+    ".csv.zst": zstandard,
+    ".zip": zipped,
+}
+
+
+def texts(path, form=None, **options):
+    with source(None, path, form, **options) as of:
+        return [message.text for message in of.messages]
+
+
+@pytest.mark.parametrize("ending", COMPRESSED)
+def test_compressed_files_are_read(ending, tmp_path, refuses):
+    path = tmp_path / f"messages{ending}"
+    whole = COMPRESSED[ending](CSV.encode())
+    path.write_bytes(whole)
+    assert texts(path) == ["hello there", "how are you"]
+    path.write_bytes(COMPRESSED[ending](CSV.encode() * 2000)[:-20])
+    with refuses(path, secrets=["hello there", "anna"]):
+        texts(path)
+
+
+def test_an_endless_line_is_not_kept_in_memory(tmp_path, refuses):
+    path = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(path, "wb", 1) as file:
+        for _ in range(40):
+            file.write(b" " * (1 << 20))
+    with refuses(path, "line 1 has more than 16,777,216 characters"):
+        texts(path)
+
+
+def test_a_zip_of_several_files_is_refused(tmp_path, refuses):
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.csv", CSV)
+        archive.writestr("b.csv", CSV)
+    with refuses("two.zip", "2 files"):
+        texts(tmp_path / "two.zip", "csv")
+
+
+def test_pipes_are_read_whole(tmp_path, refuses):
+    """They can be opened once: what was looked at was lost."""
+    lines = "".join(json.dumps({"user": "u", "text": f"number {i}"}) + "\n" for i in range(3000))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(lines,))
+    writer.start()
+    assert len(texts(pipe, "jsonl")) == 3000
+    writer.join()
+    writer = threading.Thread(target=pipe.write_text, args=(lines,))
+    writer.start()
+    with refuses(pipe, "--format"):
+        texts(pipe)
+    writer.join()
+    program = "from fedkeyboard.cli import main; main()"
+    for name in ("-", "/dev/stdin"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, "prepare", "--input", name, "--out", "out.sqlite",
+             "--json", "--format", "csv", "--force"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            input="user,text\n" + "".join(f"u{i % 7},number {i}\n" for i in range(3000)),
+            capture_output=True,
+            text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["messages_read"] == 3000
+
+
+def test_a_device_is_refused(refuses):
+    with refuses("/dev/zero", "is a device"):
+        texts("/dev/zero", "csv")
+
+
+def test_an_array_of_objects(tmp_path, refuses):
+    path = tmp_path / "messages.json"
+    rows = [
+        {"user": "anna", "text": "hello there"},
+        {"user": "", "text": "x"},
+        {"user": 7, "text": "y z"},
+    ]
+    path.write_text(json.dumps(rows, indent=1))
+    assert texts(path) == ["hello there", "y z"]
+    for broken in (json.dumps(rows)[:-1], "[" * 100_000, '[{"user": 1', "[1]", "[]"):
+        path.write_text(broken)
+        with refuses(path, secrets=["anna", "hello there"]):
+            texts(path, "json")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import leaf
+from data import json_text
 from data.leaf import leaf_files
 from data.messages import Message
 
@@ -145,7 +145,7 @@ def test_any_text_comes_back_wherever_a_piece_ends(data, indent, ascii_only, pie
         tempfile.NamedTemporaryFile() as handle,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(leaf, "_LEAST_READ", piece)
+        patch.setattr(json_text, "_LEAST_READ", piece)
         handle.write(content.encode())
         handle.flush()
         found = [(message.user, message.text) for message in leaf_files(handle.name)]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from data import parquet
 from data.messages import Message
-from data.parquet import parquet_file
+from data.parquet import parquet_files
+from data.tables import Table
 from fedkeyboard.errors import UserError
 
 SECRETS = ("anna", "hello there")
@@ -29,7 +30,7 @@ def file(tmp_path_factory):
 
 
 def read(path, time="time"):
-    return list(parquet_file(path, "user", "text", time))
+    return list(parquet_files(Table(path, path, time=time)))
 
 
 def of(user="anna", text="hello there", time=0):
@@ -61,7 +62,9 @@ def test_any_text_comes_back(rows):
     columns = [pyarrow.array(column, pyarrow.string()) for column in (users, texts)]
     with tempfile.NamedTemporaryFile() as handle:
         pyarrow.parquet.write_table(pyarrow.table(columns, ["user", "text"]), handle.name)
-        expected = [Message(user, None, text, i) for i, (user, text) in enumerate(rows, 1)]
+        expected = [
+            Message(user, None, text, i) for i, (user, text) in enumerate(rows, 1) if text.strip()
+        ]
         assert read(handle.name, None) == expected
 
 
@@ -87,7 +90,7 @@ def test_numbered_and_categorical_users_and_a_dotted_name(file):
     assert read(file({"user": [17], "text": ["b"]}), None) == [Message("17", None, "b", 1)]
     users = pyarrow.array(["a", "c", "a"]).dictionary_encode()
     path = file({"user": users, "said.in": ["d", "e", "f"], "said": [{"in": "x"}] * 3})
-    found = list(parquet_file(path, "user", "said.in", None))
+    found = list(parquet_files(Table(path, path, text="said.in")))
     assert [message[:3] for message in found] == [
         ("a", None, "d"),
         ("c", None, "e"),
@@ -104,12 +107,8 @@ def test_numbered_and_categorical_users_and_a_dotted_name(file):
         ({"user": ["anna"], "text": [b"hello there"], "time": [0]}, ['"text"', '"binary"']),
         ({"user": ["anna"], "text": [["hello there"]], "time": [0]}, ['"text"', "list"]),
         ({"user": ["anna"], "text": ["hello there"], "time": [True]}, ['"time"', '"bool"']),
-        (of(user=None), ["row 2", '"user" is empty']),
-        (of(user=" "), ["row 2", '"user" is empty']),
-        (of(text=None), ["row 2", '"text" is missing']),
-        (of(time=None), ["row 2", '"time" is not a time']),
         (of(time=float("nan")), ["row 2", '"time" is not a time']),
-        (of(time=10**15), ["row 2", '"time" is not a time']),
+        (of(time=1e40), ["row 2", '"time" is not a time']),
         (of() | {"time": ["2018-05-02", "noon"]}, ["row 2", '"time" is not a time']),
         (
             of() | {"time": pyarrow.array([0, 10**12], pyarrow.timestamp("s"))},
@@ -142,8 +141,30 @@ def test_not_parquet(content, tmp_path, refuses):
 def test_missing_and_directory(tmp_path, refuses):
     with refuses("no such file"):
         read(tmp_path / "none.parquet")
-    with refuses("is a directory"):
+    with refuses("has no .parquet file"):
         read(tmp_path)
+
+
+def test_parts_in_a_directory_are_read_by_name(few, tmp_path, refuses):
+    """As Spark writes them, with files of its own."""
+    names = ["part-00001.parquet", "part-00000.parquet"]
+    for name, part in zip(names, (few[5:9], few[:5]), strict=True):
+        columns = {key: [getattr(each, key) for each in part] for key in ("user", "text", "time")}
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / name)
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / ".part.parquet").write_text("of another program")
+    assert read(tmp_path) == [m._replace(row=i) for i, m in enumerate(few[:9], 1)]
+    (tmp_path / "part-00002.parquet").write_text("no")
+    with refuses("part-00002.parquet", "not a Parquet file"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("nothing", [{"user": None}, {"user": " "}, {"text": None}, {"time": None}])
+def test_rows_that_say_nothing_are_skipped(nothing, file):
+    path = file(of(**nothing))
+    table = Table(path, path, time="time")
+    assert [m.user for m in parquet_files(table)] == ["bob"]
+    assert table.skipped.counts.total() == 1
 
 
 def test_damage_is_one_line_or_goes_unseen(few, file):

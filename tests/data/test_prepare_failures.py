@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from data import corpora, staging
+from data import staging, tables
 from data.cleaning import Cleaning
 from data.messages import Message
 from data.population import Population
@@ -92,7 +92,7 @@ class TestRefusals:
         path.write_text("user,text\n" + "a,b\n" * 99)
         before = path.read_bytes()
         with refuses(path, "is not a population file"):
-            build(corpora.csv_file(path, "user", "text", None), path)
+            build(tables.csv_rows(tables.Table(path, path)), path)
         assert path.read_bytes() == before
 
     def test_a_full_disk(self, few, tmp_path, monkeypatch, refuses):
@@ -127,9 +127,9 @@ class TestInterrupted:
     def test_by_a_bad_row(self, untouched, few, refuses):
         bad = untouched.parent.parent / f"{untouched.parent.name}.csv"
         rows = "".join(f"u{i % 9},hello there {i}\n" for i in range(1000))
-        bad.write_text(f"user,text\n{rows},nobody said this\n")
+        bad.write_text(f"user,text\n{rows}nobody,said,this\n")
         with refuses(bad, "line 1002"):
-            build(corpora.csv_file(bad, "user", "text", None), untouched)
+            build(tables.csv_rows(tables.Table(bad, bad)), untouched)
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
     def test_while_writing(self, error, untouched, few, monkeypatch):
