@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fedkeyboard.words import words
+from fedkeyboard.words import cut, sentences, words
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,26 @@ def test_words_are_a_fixed_point(text):
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz' "))
 def test_case_does_not_matter(text):
     assert words(text.upper()) == words(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "expected"),
+    [
+        ("a b. c d", 4, ["a b c d"]),
+        ("a b. c d", 3, ["a b", "c d"]),
+        ("a b. c! d e f. g", 4, ["a b c", "d e f g"]),
+        ("a b c d e. f. g h i", 3, ["a b c", "d e f", "g h i"]),
+        ("a. b c d e f g", 3, ["a", "b c d", "e f g"]),
+        ("...", 3, []),
+    ],
+)
+def test_a_message_is_cut_where_its_sentences_end(text, length, expected):
+    assert cut(text, length) == [row.split() for row in expected]
+
+
+@given(st.text(alphabet="ab .!\n'\u200d\u0301\u3002"), st.integers(1, 4))
+def test_sentences_and_rows_lose_no_word(text, length):
+    assert sum(sentences(text), []) == words(text)
+    rows = cut(text, length)
+    assert sum(rows, []) == words(text)
+    assert all(0 < len(row) <= length for row in rows)
