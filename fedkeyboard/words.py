@@ -114,27 +114,6 @@ def sentences(text: str) -> list[list[str]]:
 _ENDS = str.maketrans(dict.fromkeys(TABLE.ends, "\n"))
 
 
-def cut(text: str, length: int) -> list[list[str]]:
-    """Returns the words of `text` in rows of at most `length` words: what a model learns from.
-
-    A message of no more words is one row. A longer one is cut where its sentences end: each row is
-    as many sentences as fit, and a sentence that is longer than a row is cut after every `length`
-    words. Joined, the rows are `words(text)`; none is empty.
-    """
-    found = words(text)
-    if len(found) <= length:
-        return [found] if found else []
-    rows: list[list[str]] = [[]]
-    for sentence in sentences(text):
-        for start in range(0, len(sentence), length):
-            piece = sentence[start : start + length]
-            if len(rows[-1]) + len(piece) <= length:
-                rows[-1] += piece
-            else:
-                rows.append(piece)
-    return rows
-
-
 def _words(kept: str) -> list[str]:
     """Returns the words of what rule 1 left."""
     if kept.isascii():

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import federated_learning, federated_updates, files, model, runtime
+from fedkeyboard import federated_learning, federated_updates, files, model, runtime, spellings
 from fedkeyboard import update as updates
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE
@@ -24,7 +24,7 @@ from simulation import runs, training
 from simulation.runs import Run
 
 # Of a run, what the next one begins with.
-_KEPT = ("tokenizer.model", VOCABULARY_FILE, "population.json", "rounds.csv")
+_KEPT = ("tokenizer.model", VOCABULARY_FILE, spellings.FILE, "population.json", "rounds.csv")
 
 
 class Base(NamedTuple):

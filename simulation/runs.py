@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from data.population import Population
-from fedkeyboard import files, model, subwords
+from fedkeyboard import files, model, spellings, subwords
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE, Tokenizer
 from simulation import config as configs
@@ -242,7 +242,9 @@ def open_run(path: files.PathLike) -> Run:
 
 
 # What `begin` writes before config.toml: a directory with no more than that has no run in it yet.
-_BEGUN = {".lock", "tokenizer.model", VOCABULARY_FILE, "words.model", "population.json"}
+_BEGUN = {
+    *(".lock", "tokenizer.model", VOCABULARY_FILE, spellings.FILE, "words.model", "population.json")
+}
 
 
 def check_new(path: files.PathLike) -> None:
