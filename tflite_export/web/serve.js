@@ -11,6 +11,8 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE_FILES = [
   "manifest.json",
   "vocabulary.txt",
+  "spellings.json",
+  "characters.json",
   "golden.json",
   "model_infer.tflite",
   "model_train.tflite",
