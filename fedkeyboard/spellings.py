@@ -11,7 +11,7 @@ Metrics know nothing of this: hits, letters and keystrokes are of the folded wor
 import collections
 import json
 import pathlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
@@ -64,27 +64,30 @@ class Noted:
         return shown
 
 
-def write(path: files.PathLike, shown: Mapping[str, str]) -> None:
-    """Writes `spellings.json`."""
-    files.write_text(path, json.dumps(shown, indent=0) + "\n")
+def written(shown: Mapping[str, str]) -> str:
+    """Returns the content of `spellings.json`, in ASCII: nothing on the way can normalise it."""
+    return json.dumps(shown, indent=0) + "\n"
 
 
-def read(path: files.PathLike, vocabulary: Collection[str]) -> dict[str, str]:
-    """Reads the `spellings.json` of a vocabulary; nothing if there is none.
+def read(
+    path: files.PathLike,
+    vocabulary: Collection[str],
+    reader: Callable[..., str] = files.read_text,
+) -> dict[str, str]:
+    """Reads the `spellings.json` of a vocabulary by `reader`; nothing if there is none.
 
     Raises:
       UserError: If it is damaged, or of another vocabulary.
     """
     if not pathlib.Path(path).exists():
         return {}
+    entries = set(vocabulary)
     try:
-        shown = json.loads(files.read_text(path, at_most=_MOST))
-        ours = set(vocabulary)
-        for word, spelling in shown.items():
-            if word not in ours or words(spelling) != [word] or spellings(spelling) != [spelling]:
-                raise UserError(
-                    f"{path}: {word!r} is no word of the vocabulary, or spelled otherwise"
-                )
+        shown = json.loads(reader(path, at_most=_MOST))
+        ours = all(word in entries and words(each) == [word] for word, each in shown.items())
+    # Thousands of brackets are JSON, but not to Python.
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not the spellings of a vocabulary") from error
+    if not ours or any(spellings(each) != [each] for each in shown.values()):
+        raise UserError(f"{path}: has spellings of other words than the vocabulary's")
     return shown

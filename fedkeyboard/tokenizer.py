@@ -135,7 +135,8 @@ class Tokenizer:
     def save_vocabulary(self, path: files.PathLike) -> None:
         """Writes the entries alone, a line each, and `spellings.json` beside: all a phone needs."""
         files.write_text(path, "".join(f"{entry}\n" for entry in self.vocabulary))
-        spellings.write(pathlib.Path(path).with_name(spellings.FILE), self.spellings)
+        beside = pathlib.Path(path).with_name(spellings.FILE)
+        files.write_text(beside, spellings.written(self.spellings))
 
     def shown_as(self, shown: Mapping[str, str]) -> "Tokenizer":
         """Returns the same vocabulary, whose entries are shown so."""
