@@ -172,7 +172,12 @@ def read(path: files.PathLike = PATH) -> Characters:
         for order, changes in content["classes"].items()
         for character in Ranges(changes)
     }
-    return Characters(**sets, classes=classes, folds=content["folds"], pairs=content["pairs"])
+    # Lists, as to Swift two strings are one key if they look alike.
+    folds, pairs = (
+        dict(zip(content[name][::2], content[name][1::2], strict=True))
+        for name in ("folds", "pairs")
+    )
+    return Characters(**sets, classes=classes, folds=folds, pairs=pairs)
 
 
 def make() -> dict[str, Any]:
@@ -196,18 +201,20 @@ def make() -> dict[str, Any]:
         "unicode": UNICODE,
         "letters": _changes(character for character in kept if not _is_mark(character)),
         "marks": _changes(marks),
-        "folds": {
-            character: to
+        "folds": [
+            each
             for character, to in folded.items()
             if character in _FOLDED or (to != character and set(to) != {SEPARATOR})
-        },
+            for each in (character, to)
+        ],
         "classes": {str(order): _changes(by_class[order]) for order in sorted(by_class)},
         # What folding leaves of a letter, composition may join again.
-        "pairs": {
-            pair: whole
+        "pairs": [
+            each
             for whole in folded
             if (pair := _pair(whole)) and unicodedata.normalize("NFD", whole) == folded[whole]
-        },
+            for each in (pair, whole)
+        ],
         "dual_joining": _changes(_listed(_DUAL_JOINING)),
         "right_joining": _changes(_listed(_RIGHT_JOINING)),
         "ends": _changes([*_listed(_SENTENCE_ENDS), *_MORE_ENDS]),

@@ -1,4 +1,4 @@
-"""Random text of every script with what the rules of words make of it, for clients in other languages.
+"""Random text of every script, with what the rules of words make of it: for clients to repeat.
 
     python tests/fuzzed_words.py COUNT SEED    prints JSON: a list of {text, words, sentences}
 
@@ -15,7 +15,10 @@ from fedkeyboard.words import TABLE
 
 _SCRIPTS = "aißσIİéoſ ﬁ0٣אבלبدیوर्कषශ්රกำ가각ᄀ각ㅎか゛ハ漢〇ᏣꮳՙաЖ𐐀"
 _JOINERS = "'\u2019`·\u055f\"\u05f4\u05f3\u200c\u200d"
-_OTHERS = ".!?\n\u3002\u0964 \u00ad\u200b\u034f\ufe0f\u20e3\u0307\u0301\u0323\u0327\u093c\u094d\u3099😂\U000e0100"
+_OTHERS = (
+    ".!?\n\u3002\u0964 \u00ad\u200b\u034f\ufe0f\u20e3\U000e0100😂"
+    "\u0307\u0301\u0323\u0327\u093c\u094d\u3099"
+)
 
 
 def texts(count: int, seed: int) -> list[str]:

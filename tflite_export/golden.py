@@ -163,9 +163,9 @@ def content(
       and `probabilities`. A client is right if each probability is within `probability_tolerance`,
       and the word is the same wherever it must be (`must_agree`).
 
-      `training`: what `train` does with `texts`, whose `rows` are int32 `[B, T + 1]`, several of the
-      text that is longer than T: with the mask 1 wherever there is a target, the loss of each of
-      some calls in a row, within `loss_tolerance`.
+      `training`: what `train` does with `texts`, whose `rows` are int32 `[B, T + 1]`, several of
+      the text that is longer than T: with the mask 1 wherever there is a target, the loss of each
+      of some calls in a row, within `loss_tolerance`.
     """
     rows = training_rows(tokenizer, length)
     learner.reset()

@@ -16,7 +16,9 @@ export class Words {
   /** @param {object} table what a package's characters.json holds */
   constructor(table) {
     this.#table = table;
-    this.#folds = new Map(Object.entries(table.folds));
+    const { folds } = table;
+    this.#folds = new Map();
+    for (let i = 0; i < folds.length; i += 2) this.#folds.set(folds[i], folds[i + 1]);
     this.#viramas = table.classes[VIRAMA];
     this.#ends = table.ends;
   }

@@ -14,7 +14,7 @@ class Words internal constructor(table: JsonObject) {
     private val ends = Ranges(table.list("ends"))
 
     /** Each character that does not stand for itself, and what stands for it. */
-    private val folds = table.objectOf("folds").strings().entries.associate { (character, folded) ->
+    private val folds = table.pairsOf("folds").associate { (character, folded) ->
         character.codePointAt(0) to folded.codePoints().toArray()
     }
 
@@ -22,7 +22,7 @@ class Words internal constructor(table: JsonObject) {
     private val classes = HashMap<Int, Int>()
 
     /** By two characters, the one that they compose to. */
-    private val pairs = table.objectOf("pairs").strings().entries.associate { (pair, whole) ->
+    private val pairs = table.pairsOf("pairs").associate { (pair, whole) ->
         val first = pair.codePointAt(0)
         (first to pair.codePointAt(Character.charCount(first))) to whole.codePointAt(0)
     }
@@ -157,6 +157,8 @@ class Words internal constructor(table: JsonObject) {
         fun isZeroWidth(character: Int): Boolean = character == NON_JOINER || character == JOINER
     }
 }
+
+private fun JsonObject.pairsOf(name: String): List<List<String>> = list(name).map { it as String }.chunked(2)
 
 /** A set of characters, which begins and ends at each number of [changes] in turn. */
 private class Ranges(changes: List<*>) {
