@@ -80,8 +80,8 @@ _SENTENCE_ENDS = (
     "11944 11946 11a42-11a43 11a9b-11a9c 11c41-11c42 11ef7-11ef8 16a6e-16a6f 16af5 16b37-16b38 "
     "16b44 16e98 1bc9f 1da88"
 )
-# Beside Unicode's Sentence_Terminal: the ellipsis, and the ends of lines.
-_MORE_ENDS = "\u2026\n\v\f\r\x85\u2028\u2029"
+# Beside Unicode's Sentence_Terminal: the ellipsis, Khmer's full stops, and the ends of lines.
+_MORE_ENDS = "\u2026\u17d4\u17d5\n\v\f\r\x85\u2028\u2029"
 # ArabicShaping: letters that join those on both their sides, and those only that before them.
 _DUAL_JOINING = (
     "620 626 628 62a-62e 633-63f 641-647 649-64a 66e-66f 678-687 69a-6bf 6c1-6c2 6cc 6ce "
@@ -241,7 +241,8 @@ def _step(character: str) -> str:
     # Canonically first: what is an apostrophe is not to be torn apart.
     for form in ("NFD", "NFKD"):
         if (plain := unicodedata.normalize(form, character)) != character:
-            return plain
+            # Marks of Arabic by themselves are letters to Unicode, on a space.
+            return plain.lstrip(SEPARATOR) if category[0] == "L" else plain
     if _is_mark(character):
         return character
     if category[0] == "L" or category in ("Nl", "Nd"):

@@ -106,7 +106,7 @@ _RULES = (
     # Marks are part of a word, and begin none: Mn, Mc, signs of tone, voicing marks by themselves.
     "\u0928\u092e\u0938\u094d\u0924\u0947 \u0926\u0941\u0928\u093f\u092f\u093e ba\u02e5\u02e9 "
     "b\ua789a \u0301a \u0903\u0915 \u02e5 \u00a8a =\u0338a "
-    "\u304b\u309b \uff76\uff9e \u30cf\u309c",
+    "\u304b\u309b \uff76\uff9e \u30cf\u309c \u0628\ufe76\u062a",
     # Letters: beyond 16 bits, numerals, digits of other scripts, ideographs, superscripts, halves.
     "\U00010400\U0001d400 \u3007\u4e8c \u2167 \u16ee \u0661\u0662 \u0967 \U0001d7d8 \u6f22\u5b57 "
     "\u2075 \u00bd \u2460",
@@ -131,7 +131,7 @@ _SENTENCES = (
     "\u0915\u094d\u092f\u093e \u0939\u0941\u0906\u0964 \u0915\u0941\u091b "
     "\u0928\u0939\u0940\u0902\u0965 \u4f60\u597d\u3002\u5728\u5417\uff1f\u597d\uff01ok\uff61yes "
     "\u06a9\u06cc\u0627\u061f \u06c1\u0627\u06ba\u06d4 \u1208\u1362\u1210\u2026 \u1000\u104b "
-    "\u1780",
+    "\u1780\u17d4\u1781",
     "\u056b\u0576\u0579\u0578\u055e\u0582 \u0561\u0589 \u0562, \u0563; d: e - f (g) \u037e "
     "h\u2024i\ufe52j k\uff0el \u203cm",
 )
