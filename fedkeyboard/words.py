@@ -54,14 +54,21 @@ _HEBREW = frozenset(map(chr, range(0x5D0, 0x5F3)))
 # Of text in ASCII alone, which has no marks: those that do not join.
 _ASCII_APART = re.compile("\"|'(?![a-z0-9])|(?<![a-z0-9])'")
 
-# Letters that the rules fold, but that suggestions show as they are written: they are no variants.
-# Sharp s, final sigma, the Armenian ligature ew, am of Thai and Lao, two letters of Lao, and the
-# Korean letters that stand by themselves.
-_WRITTEN = "\u00df\u03c2\u0587\u0e33\u0eb3\u0edc\u0edd" + "".join(
+# Letters that the rules fold, but that suggestions show as they are written, since they are no
+# variants: sharp s, final sigma, the Armenian ligature ew, two letters of Lao, and the Korean ones
+# that stand by themselves.
+_WRITTEN = "\u00df\u03c2\u0587\u0edc\u0edd" + "".join(
     map(chr, [*range(0x3131, 0x3164), *range(0x3165, 0x318F)])
 )
-_SPELLED_APART = re.compile(f"[{_WRITTEN}\u1e9e\u03c3\u03a3]")
-_FINAL_SIGMA = re.compile("(?<=.)\u03c3$")
+# Of those and all others that do not stand in the spelling of a word as they stand in the word.
+_SPELLED_APART = re.compile(f"[{_WRITTEN}\u1e9e\u03c3\u03a3\u0e33\u0e4d\u0eb3\u0ecd]")
+_RESPELLED = (
+    # Am of Thai and of Lao is one letter to those who write.
+    (re.compile("\u0e4d\u0e32"), "\u0e33"),
+    (re.compile("\u0ecd\u0eb2"), "\u0eb3"),
+    # A sigma that ends a word, whether or not it came from a capital.
+    (re.compile("(?<=.)\u03c3$"), "\u03c2"),
+)
 
 
 class _Kept(dict):
@@ -93,13 +100,15 @@ def spellings(text: str) -> list[str]:
     """Returns how the words of `text` are spelled: as many, in lower case, as one shows them.
 
     A word has one form by which it is found, which may be a misspelling: "strasse".
-    Here it keeps the letters that were folded away, and a sigma that ends a word is a final one,
-    whether or not it came from a capital. The words of a spelling are the word itself.
+    Here it keeps the letters that were folded though they are none that vary, and a sigma that ends
+    it is a final one. The words of a spelling are the word itself.
     """
     if not _SPELLED_APART.search(text):
         return words(text)
     spelled = _words(text.translate(_KEPT_AS_WRITTEN))
-    return [_FINAL_SIGMA.sub("\u03c2", word) for word in spelled]
+    for pattern, written in _RESPELLED:
+        spelled = [pattern.sub(written, word) for word in spelled]
+    return spelled
 
 
 def sentences(text: str) -> list[list[str]]:
