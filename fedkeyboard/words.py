@@ -8,11 +8,11 @@ a client is right when it reproduces them.
 1. Each character becomes what the table's `folds` say, if they name it: letters without case and
    compatibility forms, accents apart from their letters, apostrophes that are one; or nothing at
    all. It stays if it is in `letters` or `marks`. Else it is a separator.
-2. U+200C and U+200D stay between a letter (with its marks) and a letter if they change how those
-   join: if one of the marks is a virama (combining class 9); or, U+200C, if the letter before joins
-   both ways and that after joins at all. Elsewhere they are nothing.
-3. Each other joiner stays between a letter (with its marks) and a letter; a quotation mark, between
-   Hebrew letters. Elsewhere they separate.
+2. U+200C and U+200D stay before a letter if they change how it joins the letter before (which has
+   its marks): if one of those marks is a virama (combining class 9); or, U+200C, if the letter
+   before joins both ways and that after joins at all. Elsewhere they are nothing.
+3. Each other joiner stays before a letter; a quotation mark, between Hebrew letters (the first with
+   its marks). Elsewhere they separate.
 4. The marks on an i have no dot above (U+0307), which lower-casing leaves of a Turkish capital.
 5. A word is a longest run without separators, from its first letter on; a run without letters is no
    word.
@@ -48,7 +48,7 @@ _MARKS = frozenset(TABLE.marks)
 _ZERO_WIDTH = re.compile(f"[{NON_JOINER}{JOINER}]")
 _JOINERS = re.compile(f"[{APOSTROPHE}{MIDDLE_DOT}{ABBREVIATION}{GERSHAYIM}]")
 _NO_LETTERS = (
-    _MARKS | {APOSTROPHE, MIDDLE_DOT, ABBREVIATION, GERSHAYIM} | {NON_JOINER, JOINER, SEPARATOR, ""}
+    _MARKS | {APOSTROPHE, MIDDLE_DOT, ABBREVIATION, GERSHAYIM} | {NON_JOINER, JOINER, SEPARATOR}
 )
 _HEBREW = frozenset(map(chr, range(0x5D0, 0x5F3)))
 # Of text in ASCII alone, which has no marks: those that do not join.
@@ -138,7 +138,7 @@ def _words(kept: str) -> list[str]:
 def _zero_width(found: re.Match[str]) -> str:
     """Rule 2."""
     before, marks, after = _beside(found)
-    if before in _NO_LETTERS or after in _NO_LETTERS:
+    if after in _NO_LETTERS:
         return ""
     joins = any(TABLE.classes.get(mark) == _VIRAMA for mark in marks) or (
         found[0] == NON_JOINER
@@ -151,19 +151,21 @@ def _zero_width(found: re.Match[str]) -> str:
 def _joiner(found: re.Match[str]) -> str:
     """Rule 3."""
     before, _, after = _beside(found)
-    joins = before not in _NO_LETTERS and after not in _NO_LETTERS
     if found[0] == GERSHAYIM:
-        joins = joins and before in _HEBREW and after in _HEBREW
+        joins = before in _HEBREW and after in _HEBREW
+    else:
+        joins = after not in _NO_LETTERS
     return found[0] if joins else SEPARATOR
 
 
 def _beside(found: re.Match[str]) -> tuple[str, str, str]:
-    """Returns the letter before a joiner, the marks on it, and what comes next; "" at an end."""
+    """Returns the letter before a joiner, the marks on it, and what comes next."""
     text, at = found.string, found.start()
     start = at
     while start and (text[start - 1] in _MARKS or text[start - 1] in (NON_JOINER, JOINER)):
         start -= 1
-    return text[start - 1 : start] if start else "", text[start:at], text[at + 1 : at + 2]
+    before = text[start - 1] if start else SEPARATOR
+    return before, text[start:at], text[at + 1 : at + 2] or SEPARATOR
 
 
 def _undotted(text: str) -> str:

@@ -77,6 +77,7 @@ _RULES = (
     "don\u1feft",
     "o\u02bbzbek \u05d2\u05f3\u05d9\u05e8\u05e4\u05d4 \u056f\u055a\u0578\u0582\u0566\u0565\u0574 "
     "c\u2019h\u0149",
+    "'' 'tis dogs' a''b 'so' \"well\" x'\"y \"'z\"",
     "'' 'tis dogs' a''b '\u0301a 90's x' \u0301'y z\u0301'z",
     # Other joiners, between letters and elsewhere; a quotation mark, of Hebrew alone.
     "col\u00b7legi co\u0140legi COL\u0387LEGI col\u2027legi \u00b7a b\u00b7 \u0561\u055f\u0562 "
@@ -98,7 +99,7 @@ _RULES = (
     # and of ideographs), the grapheme joiner, fillers of Hangul, enclosing marks, Armenian's marks.
     "to\u00adday a\u2060b a\u200eb a\ufeffb a\ufe0fb \u1820\u180b\u1820 \u845b\U000e0100\u845b "
     "e\u034f\u0301 "
-    "\u1100\u1160\u1100 \u3164 \u0430\u0489\u0431 1\ufe0f\u20e3 "
+    "\u1100\u1160\u1100 a\u3164b \u0430\u0489\u0431 1\ufe0f\u20e32\ufe0f\u20e3 "
     "\u056b\u0576\u0579\u0578\u055e\u0582 \u0561\u055b\u0562 \u0561\u055c\u0562",
     # Separators: the spaces of Khmer and of French, full stops, colons, hyphens, low lines, commas.
     "a\u200bb a\u202fb hello.how a\u2024b 10:30 a:b well-known a\u2010b a_b a\u203fb 3,14 "
@@ -114,11 +115,11 @@ _RULES = (
     "\u13e3\u13b3\u13a9 \uab73\uab83\uab79 \u03bf\u03b4\u03cc\u03c2 \u039f\u0394\u038c\u03a3 "
     "\u03f2 Stra\u00dfe STRA\u1e9eE \u01c5 \u212a \u017f \u1f88",
     # Compatibility: ligatures, full width, Arabic's forms, square words; ideographs.
-    "\ufb01ne \uff21\uff22 \ufefb \u0e17\u0e33 \u0587 \u3300 \uf900 \U0002f800 \u2126",
+    "\ufb01ne \uff21\uff22 \ufefb \u0e17\u0e33 \u0587 \u3300 \uf900 \U0002f800 \u2126 \u212b",
     # Composition: two marks in either order, blocked, none there is, three, and of two vowel signs.
     "e\u0301 a\u0323\u0302 a\u0302\u0323 a\u0315\u0300 a\u0300\u0301 q\u0301 \u01d6 "
     "u\u0308\u0304 u\u0304\u0308 \u09c7\u09be \u0995\u09c7\u09be \u0915\u093c \u0958 "
-    "\u0344 o\u0327\u0328\u0304 \U00011099\U000110ba",
+    "a\u0344 o\u0327\u0328\u0304 \U00011099\U000110ba",
     # Hangul: syllables of letters, of a syllable and a last letter, of half width; none.
     "\u1112\u1161\u11ab \uac00\u11a8 \uac01\u11a8 \uac00\u11a7 \u1100\u1100\u1161\u1161 "
     "\u314e\u314f\u3134 \uffa1\uffc2 \u314b\u314b \u1100\u0301\u1161 \ud55c\uae00",
@@ -127,7 +128,7 @@ _RULES = (
 )
 _SENTENCES = (
     "How are you? I'm ok! see you... bye",
-    "one line\nand the next\r\nand\u2028more\u2029\u0085\fnext\vlast",
+    "one line\nand the next\r\nand\u2028more\u2029then\u0085next\fto\vlast\rend",
     "\u0915\u094d\u092f\u093e \u0939\u0941\u0906\u0964 \u0915\u0941\u091b "
     "\u0928\u0939\u0940\u0902\u0965 \u4f60\u597d\u3002\u5728\u5417\uff1f\u597d\uff01ok\uff61yes "
     "\u06a9\u06cc\u0627\u061f \u06c1\u0627\u06ba\u06d4 \u1208\u1362\u1210\u2026 \u1000\u104b "

@@ -99,7 +99,7 @@ export class Words {
   #changesForms(kept, at) {
     const { letter, marks } = this.#before(kept, at);
     const next = kept[at + 1]?.character ?? " ";
-    if (!this.#isLetter(letter) || !this.#isLetter(next)) return false;
+    if (!this.#isLetter(next)) return false;
     if (marks.some((mark) => has(this.#viramas, mark))) return true;
     const { dual_joining: dual, right_joining: right } = this.#table;
     const joined = has(dual, letter) && (has(dual, next) || has(right, next));
@@ -108,10 +108,9 @@ export class Words {
 
   // Rule 3.
   #joins(kept, at) {
-    const { letter } = this.#before(kept, at);
     const next = kept[at + 1]?.character ?? " ";
-    if (kept[at].character === QUOTE) return isHebrew(letter) && isHebrew(next);
-    return this.#isLetter(letter) && this.#isLetter(next);
+    if (kept[at].character !== QUOTE) return this.#isLetter(next);
+    return isHebrew(this.#before(kept, at).letter) && isHebrew(next);
   }
 
   #before(kept, at) {

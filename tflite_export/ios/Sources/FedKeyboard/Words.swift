@@ -71,7 +71,7 @@ public struct Words {
     private func changesForms(_ text: [Unicode.Scalar], _ at: Int) -> Bool {
         let (letter, on) = before(text, at)
         let next = at + 1 < text.count ? text[at + 1] : separator
-        guard letters.contains(letter), letters.contains(next) else { return false }
+        guard letters.contains(next) else { return false }
         if on.contains(where: { classes[$0] == virama }) { return true }
         let joined = dualJoining.contains(letter) && (dualJoining.contains(next) || rightJoining.contains(next))
         return text[at] == nonJoiner && joined
@@ -79,10 +79,9 @@ public struct Words {
 
     /// Rule 3.
     private func joins(_ text: [Unicode.Scalar], _ at: Int) -> Bool {
-        let letter = before(text, at).letter
         let next = at + 1 < text.count ? text[at + 1] : separator
-        if text[at] == "\"" { return hebrew.contains(letter) && hebrew.contains(next) }
-        return letters.contains(letter) && letters.contains(next)
+        guard text[at] == "\"" else { return letters.contains(next) }
+        return hebrew.contains(before(text, at).letter) && hebrew.contains(next)
     }
 
     /// Returns the letter before a joiner, and the marks on it.

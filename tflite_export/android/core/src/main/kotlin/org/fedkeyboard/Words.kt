@@ -75,17 +75,15 @@ class Words internal constructor(table: JsonObject) {
     private fun changesForms(text: List<Int>, at: Int): Boolean {
         val (letter, marks) = before(text, at)
         val next = text.getOrElse(at + 1) { SEPARATOR }
-        if (letter !in letters || next !in letters) return false
+        if (next !in letters) return false
         val joined = letter in dualJoining && (next in dualJoining || next in rightJoining)
         return marks.any { classes[it] == VIRAMA } || text[at] == NON_JOINER && joined
     }
 
     /** Rule 3. */
     private fun joins(text: List<Int>, at: Int): Boolean {
-        val letter = before(text, at).first
         val next = text.getOrElse(at + 1) { SEPARATOR }
-        if (text[at] == '"'.code) return letter in HEBREW && next in HEBREW
-        return letter in letters && next in letters
+        return if (text[at] == '"'.code) before(text, at).first in HEBREW && next in HEBREW else next in letters
     }
 
     /** Returns the letter before a joiner, and the marks on it. */
