@@ -67,7 +67,9 @@ def tff_file(
 def _connect(path: PathLike) -> sqlite3.Connection:
     with messages.open_file(path) as file:
         if file.read(16) != b"SQLite format 3\0":
-            raise UserError(f"{path} is not an SQLite file; name a file of TFF's client data, decompressed")
+            raise UserError(
+                f"{path} is not an SQLite file; name a file of TFF's client data, decompressed"
+            )
     return sqlite3.connect(f"{pathlib.Path(path).absolute().as_uri()}?mode=ro", uri=True)
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import sentencepiece
 
-from fedkeyboard import files, hashed, streams
+from fedkeyboard import files, hashed, spellings, streams
 from fedkeyboard.errors import UserError
 from fedkeyboard.streams import Stream
 from fedkeyboard.tokenizer import (
@@ -69,7 +69,7 @@ class SubwordTokenizer(Tokenizer):
         return self.whole
 
     def save(self, directory: files.PathLike) -> None:
-        """Writes `tokenizer.model`, `vocabulary.txt` and `words.model`."""
+        """Writes what words have, and `words.model`; `spellings.json` is of whole words."""
         super().save(directory)
         hashed.write_bytes(pathlib.Path(directory) / WORDS_FILE, self.whole.model)
 
@@ -113,8 +113,9 @@ def learn(
     Raises:
       UserError: If fewer than three words are left, or they have more characters than fit.
     """
-    counts = shared_words(users, minimum_users, digits)
-    whole = Tokenizer.of_counts(counts, vocabulary_size)
+    noted = spellings.Noted()
+    counts = shared_words(noted.of(users), minimum_users, digits)
+    whole = Tokenizer.of_counts(counts, vocabulary_size, noted.commonest(counts, minimum_users))
     if kind == "word":
         return whole
     # SentencePiece makes each character an entry, and the space.
@@ -168,11 +169,14 @@ def load(directory: files.PathLike, kind: Kind) -> Tokenizer:
         return Tokenizer.load(directory)
     path, of_words = (pathlib.Path(directory) / name for name in (MODEL_FILE, WORDS_FILE))
     whole = Tokenizer.from_model(read_model(of_words), name=str(of_words))
-    return _of_models(read_model(path), whole, str(path))
+    beside = path.with_name(spellings.FILE)
+    shown = spellings.read(beside, whole.vocabulary, hashed.read_text)
+    return _of_models(read_model(path), whole.shown_as(shown), str(path))
 
 
 def _of_models(model: bytes, whole: Tokenizer, name: str) -> SubwordTokenizer:
-    return SubwordTokenizer(model, tuple(read_pieces(model, name=name)), whole)
+    pieces = tuple(read_pieces(model, name=name))
+    return SubwordTokenizer(model, pieces, whole, spellings=whole.spellings)
 
 
 def ends_word(piece: str) -> bool:

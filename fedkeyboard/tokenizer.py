@@ -18,13 +18,13 @@ import functools
 import io
 import math
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import sentencepiece
 
-from fedkeyboard import files, hashed
+from fedkeyboard import files, hashed, spellings
 from fedkeyboard.errors import UserError
 from fedkeyboard.terminal import CONTROLS
 from fedkeyboard.words import sentences as split_into_sentences
@@ -88,10 +88,12 @@ class Tokenizer:
       model: The serialised SentencePiece model (`model_type="word"`); empty of a vocabulary that
         was read as a phone reads it.
       vocabulary: Its entries in the order of their ids; the first four are `SPECIAL`.
+      spellings: How entries are shown, of those that are not shown as they are.
     """
 
     model: bytes
     vocabulary: tuple[str, ...]
+    spellings: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False, kw_only=True)
 
     @classmethod
     def from_model(cls, model: bytes, *, name: str = MODEL_FILE) -> "Tokenizer":
@@ -121,48 +123,69 @@ class Tokenizer:
         Raises:
           UserError: If fewer than three words are left.
         """
-        return cls.of_counts(shared_words(users, minimum_users, digits), vocabulary_size)
+        noted = spellings.Noted()
+        counts = shared_words(noted.of(users), minimum_users, digits)
+        return cls.of_counts(counts, vocabulary_size, noted.commonest(counts, minimum_users))
 
     @classmethod
-    def of_counts(cls, counts: dict[str, int], vocabulary_size: int) -> "Tokenizer":
-        """Returns the vocabulary of the most frequent of `shared_words`."""
+    def of_counts(
+        cls, counts: dict[str, int], vocabulary_size: int, shown: Mapping[str, str]
+    ) -> "Tokenizer":
+        """Returns the vocabulary of the most frequent of `shared_words`, which are `shown` so."""
         model = train_sentencepiece(
             table(counts),
             input_format="tsv",
             model_type="word",
             vocab_size=min(vocabulary_size, len(counts) + len(SPECIAL)),
         )
-        return cls.from_model(model)
+        return cls.from_model(model).shown_as(shown)
 
     @classmethod
     def load(cls, directory: files.PathLike) -> "Tokenizer":
         """Reads the tokenizer that `save` wrote."""
         path = pathlib.Path(directory) / MODEL_FILE
-        return cls.from_model(read_model(path), name=str(path))
+        read = cls.from_model(read_model(path), name=str(path))
+        beside = path.with_name(spellings.FILE)
+        return read.shown_as(spellings.read(beside, read.vocabulary, hashed.read_text))
 
     @classmethod
     def load_vocabulary(cls, path: files.PathLike) -> "Tokenizer":
-        """Reads the `vocabulary.txt` that `save_vocabulary` wrote, as a phone does."""
+        """Reads what `save_vocabulary` wrote, as a phone does: a `vocabulary.txt` and beside it."""
         vocabulary = tuple(files.read_text(path).removesuffix("\n").split("\n"))
         if vocabulary[: len(SPECIAL)] != SPECIAL:
             raise UserError(
                 f"{path}: not a vocabulary: its first lines are not {', '.join(SPECIAL)}"
             )
         _check_entries(vocabulary, path)
-        return cls(b"", vocabulary)
+        beside = pathlib.Path(path).with_name(spellings.FILE)
+        return cls(b"", vocabulary, spellings=spellings.read(beside, vocabulary))
 
     def save(self, directory: files.PathLike) -> None:
-        """Writes `tokenizer.model` and `vocabulary.txt`."""
+        """Writes `tokenizer.model`, `vocabulary.txt` and `spellings.json`."""
         directory = pathlib.Path(directory)
         hashed.write_bytes(directory / MODEL_FILE, self.model)
         hashed.write_text(directory / VOCABULARY_FILE, self._lines())
+        hashed.write_text(directory / spellings.FILE, spellings.written(self.spellings))
 
     def save_vocabulary(self, path: files.PathLike) -> None:
-        """Writes the entries alone, a line each: what a phone needs of the tokenizer."""
+        """Writes the entries alone, a line each, and `spellings.json` beside: all a phone needs."""
         files.write_text(path, self._lines())
+        beside = pathlib.Path(path).with_name(spellings.FILE)
+        files.write_text(beside, spellings.written(self.spellings))
 
     def _lines(self) -> str:
         return "".join(f"{entry}\n" for entry in self.vocabulary)
+
+    def shown_as(self, shown: Mapping[str, str]) -> "Tokenizer":
+        """Returns the same vocabulary, whose entries are shown so."""
+        entries = set(self.vocabulary)
+        ours = {word: spelling for word, spelling in shown.items() if word in entries}
+        return dataclasses.replace(self, spellings=ours)
+
+    @functools.cached_property
+    def shown(self) -> tuple[str, ...]:
+        """How each entry of the vocabulary is shown."""
+        return tuple(self.spellings.get(entry, entry) for entry in self.vocabulary)
 
     def __len__(self) -> int:
         return len(self.vocabulary)

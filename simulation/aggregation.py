@@ -23,7 +23,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import federated_learning, federated_updates, files, hashed, model, runtime
+from fedkeyboard import (
+    federated_learning,
+    federated_updates,
+    files,
+    hashed,
+    model,
+    runtime,
+    spellings,
+)
 from fedkeyboard import update as updates
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE
@@ -32,7 +40,7 @@ from simulation.admission import Base
 from simulation.runs import Run
 
 # Of a run, what the next one begins with.
-_KEPT = ("tokenizer.model", VOCABULARY_FILE, "population.json", "rounds.csv")
+_KEPT = ("tokenizer.model", VOCABULARY_FILE, spellings.FILE, "population.json", "rounds.csv")
 _MOST_KEPT = 256 * files.MEGABYTE
 _RECORD = "aggregate.json"
 _MOST_RECORD = 64 * files.MEGABYTE

@@ -275,7 +275,7 @@ def _vocabulary(path: pathlib.Path) -> Tokenizer:
 def suggest_after(text: str, model: LiteModel, tokenizer: Tokenizer) -> list[tuple[str, float]]:
     """Returns what `suggest_words` does, of an open file and its vocabulary."""
     suggested = model.suggest(tokenizer.encode(text))
-    return [(tokenizer.vocabulary[i], probability) for i, probability in suggested]
+    return [(tokenizer.shown[i], probability) for i, probability in suggested]
 
 
 def _described(details: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pydantic
 
-from fedkeyboard import files, keystrokes, model
+from fedkeyboard import files, keystrokes, model, spellings
 from fedkeyboard.errors import UserError
 from fedkeyboard.tokenizer import VOCABULARY_FILE, Tokenizer
 from tflite_export import manifest
@@ -80,6 +80,7 @@ class Package:
         Raises:
           UserError: If it is not the model's, or as of `checked`.
         """
+        self.checked(spellings.FILE)
         tokenizer = Tokenizer.load_vocabulary(self.checked(VOCABULARY_FILE))
         if len(tokenizer) != self.manifest.model.vocabulary:
             raise UserError(

@@ -3,6 +3,8 @@
     model_infer.tflite  the model that suggests (`tflite_export.signatures`)
     model_train.tflite  the model that also learns
     vocabulary.txt      a word a line; the line's number, from 0, is the id
+    spellings.json      how words are shown, if not as they are (`fedkeyboard.spellings`)
+    characters.json     what each character is to a word (`fedkeyboard.characters`)
     golden.json         examples that every client must reproduce (`tflite_export.golden`)
     manifest.json       format, versions, hashes, signatures, training record, what it is worth
 
@@ -27,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 import fedkeyboard
-from fedkeyboard import files, hashed, model
+from fedkeyboard import characters, files, hashed, model, spellings
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.subwords import SubwordTokenizer
@@ -131,6 +133,7 @@ def export(
             files.write_bytes(directory / INFERENCE_FILE, inference[precision])
             files.write_bytes(directory / TRAINING_FILE, learning)
             tokenizer.save_vocabulary(directory / VOCABULARY_FILE)
+            files.write_bytes(directory / characters.FILE, characters.PATH.read_bytes())
             exported = LiteModel(directory / INFERENCE_FILE)
             learner = Learner(directory / TRAINING_FILE)
             opened = learner.weights()
@@ -142,6 +145,8 @@ def export(
                 INFERENCE_FILE: precision,
                 TRAINING_FILE: train_storage,
                 VOCABULARY_FILE: None,
+                spellings.FILE: None,
+                characters.FILE: None,
                 golden.FILE: None,
             }
             content = Manifest(

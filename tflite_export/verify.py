@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import files, local_training, model
+from fedkeyboard import characters, files, local_training, model, spellings
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, VOCABULARY_FILE
 from fedkeyboard.words import words
@@ -164,7 +164,8 @@ class _Checks:
         said = set(self._manifest.files)
         for name in sorted(said ^ there):
             raise RunFailure(f"{name}: {'missing' if name in said else 'not in the manifest'}")
-        for name in (INFERENCE_FILE, TRAINING_FILE, VOCABULARY_FILE, golden.FILE):
+        texts = (VOCABULARY_FILE, spellings.FILE, characters.FILE, golden.FILE)
+        for name in (INFERENCE_FILE, TRAINING_FILE, *texts):
             if name not in said:
                 raise RunFailure(f"{name}: not in the manifest")
         for name in self._manifest.files:
@@ -204,7 +205,17 @@ class _Checks:
         return ", ".join(self._manifest.signatures[TRAINING_FILE])
 
     def check_texts(self) -> str:
-        tokenizer, examples = self._package.tokenizer, self._golden["examples"]
+        if files.read_bytes(self._directory / characters.FILE, at_most=_MOST_GOLDEN) != (
+            characters.PATH.read_bytes()
+        ):
+            raise RunFailure(f"{characters.FILE}: is another table than that of these rules")
+        tokenizer, content = self._package.tokenizer, self._golden
+        for name, ours in golden.rules().items():
+            if content[name] != ours:
+                raise RunFailure(
+                    f"{golden.FILE}: {name}: has other texts, or words, than the rules"
+                )
+        examples = content["examples"]
         if [example["text"] for example in examples] != golden.texts(self._package.sizes.length):
             raise RunFailure(f"{golden.FILE}: has other texts than the format's")
         for example in examples:
@@ -239,9 +250,9 @@ class _Checks:
                 golden.must_agree(example["probabilities"]),
                 strict=True,
             ):
-                if same and tokenizer.vocabulary[i] != word:
+                if same and tokenizer.shown[i] != word:
                     raise RunFailure(
-                        f"{golden.FILE}: {example['text']!r} suggests {tokenizer.vocabulary[i]}, "
+                        f"{golden.FILE}: {example['text']!r} suggests {tokenizer.shown[i]}, "
                         f"not {word}"
                     )
         _within(worst, golden.PROBABILITY_TOLERANCE, "a suggestion's probability")

@@ -15,6 +15,8 @@ const MEGABYTE = 1 << 20;
 const PACKAGE_FILES = {
   "manifest.json": 4 * MEGABYTE,
   "vocabulary.txt": 64 * MEGABYTE,
+  "spellings.json": 64 * MEGABYTE,
+  "characters.json": 16 * MEGABYTE,
   "golden.json": 16 * MEGABYTE,
   "model_infer.tflite": 1024 * MEGABYTE,
   "model_train.tflite": 1024 * MEGABYTE,

@@ -1,7 +1,6 @@
 // Suggestions while somebody types: a step of the model for each finished word, its state kept.
 
 import { BEGIN } from "./vocabulary.js";
-import { split } from "./words.js";
 
 const SUGGESTIONS = 3;
 
@@ -48,7 +47,7 @@ export class Engine {
   }
 
   async #answer(text, isNewest) {
-    const { finished, current } = split(text);
+    const { finished, current } = this.#vocabulary.rules.split(text);
     const ids = [BEGIN, ...this.#vocabulary.encode(finished)];
     const said = this.#said;
     const differs = ids.findIndex((id, i) => said[i]?.id !== id);
@@ -78,7 +77,7 @@ export class Engine {
 
   #named(ids, probabilities) {
     return ids.map((id, i) => ({
-      word: this.#vocabulary.words[id],
+      word: this.#vocabulary.shown[id],
       probability: probabilities[i],
     }));
   }

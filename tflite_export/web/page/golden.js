@@ -5,7 +5,6 @@ import { PhonePackage, sha256 } from "./phone_package.js";
 import { openModel } from "./runtime.js";
 import { Trainer, rows } from "./trainer.js";
 import { Vocabulary } from "./vocabulary.js";
-import { words } from "./words.js";
 
 // In the order of the manifest's weights_sha256.
 const WEIGHTS = [
@@ -28,7 +27,7 @@ export async function checkGolden(base) {
   const phonePackage = await PhonePackage.open(base);
   const { model: sizes } = phonePackage.manifest;
   const golden = JSON.parse(await phonePackage.text("golden.json"));
-  const vocabulary = new Vocabulary(await phonePackage.text("vocabulary.txt"));
+  const vocabulary = await Vocabulary.open(phonePackage);
   const infer = await openModel(await phonePackage.bytes("model_infer.tflite"));
   const train = await openModel(await phonePackage.bytes("model_train.tflite"));
   const report = {
@@ -40,12 +39,19 @@ export async function checkGolden(base) {
   };
   const expect = (holds, what) => holds || report.failures.push(what);
 
+  for (const { text, words } of golden.texts) {
+    expect(same(vocabulary.rules.of(text), words), `${text}: words`);
+  }
+  for (const { text, sentences } of golden.sentences) {
+    expect(same(vocabulary.rules.bySentence(text), sentences), `${text}: sentences`);
+  }
   const engine = new Engine(infer, vocabulary, sizes);
   const tolerance = golden.probability_tolerance;
   for (const example of golden.examples) {
     const { text } = example;
     report.examples++;
-    expect(same(words(text), example.words), `${text}: words ${words(text)}`);
+    const words = vocabulary.rules.of(text);
+    expect(same(words, example.words), `${text}: words ${words}`);
     expect(same(vocabulary.encode(example.words), example.ids), `${text}: ids`);
     // The separator finishes the last word.
     const suggestions = await engine.suggest(`${text} `);

@@ -26,15 +26,15 @@ export class Keyboard {
    * Opens what suggestions need.
    *
    * @param {string} base address of a package, ending with a slash
-   * @returns {Promise<object>} the manifest
+   * @returns {Promise<{manifest: object, characters: object}>} the manifest, and characters.json
    */
   async open(base) {
     this.#package = await PhonePackage.open(base);
     const { manifest } = this.#package;
-    this.#vocabulary = new Vocabulary(await this.#package.text("vocabulary.txt"));
+    this.#vocabulary = await Vocabulary.open(this.#package);
     const model = await openModel(await this.#package.bytes("model_infer.tflite"));
     this.#shared = new Engine(model, this.#vocabulary, manifest.model);
-    return manifest;
+    return { manifest, characters: JSON.parse(await this.#package.text("characters.json")) };
   }
 
   /**

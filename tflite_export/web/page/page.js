@@ -1,7 +1,7 @@
 // The page: a text box, suggestions above keys, and a switch for learning.
 
 import { remoteKeyboard } from "./remote.js";
-import { split } from "./words.js";
+import { Words } from "./words.js";
 
 const ROWS = ["qwertyuiop", "asdfghjkl", "'zxcvbnm"];
 const BACKSPACE = "M9 5h12v14H9l-6-7zm4 5 4 4m0-4-4 4";
@@ -13,14 +13,16 @@ const [strip, keys] = elements("suggestions", "keys");
 const keyboard = remoteKeyboard();
 const pressed = { keys: 0, saved: 0 };
 let vocabularySize = 0;
+let rules;
 let ready = false;
 
 async function start() {
   drawKeys();
   drawSaved();
   try {
-    const { model } = await keyboard.open(new URL("./package/", location.href).href);
-    vocabularySize = model.vocabulary;
+    const { manifest, characters } = await keyboard.open(new URL("./package/", location.href).href);
+    vocabularySize = manifest.model.vocabulary;
+    rules = new Words(characters);
     // What was learned is kept, and so is that it may be.
     learn.checked = localStorage.getItem("learn") === "yes";
     if (learn.checked) await switchLearning().catch(fail);
@@ -46,7 +48,7 @@ async function refresh() {
 
 function accept(word) {
   const before = beforeCaret();
-  const { start } = split(before);
+  const { start } = rules.split(before);
   const typed = before.length - start;
   text.setRangeText(`${word} `, start, before.length, "end");
   // One tap for all letters that were missing, and the space.

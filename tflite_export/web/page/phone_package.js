@@ -18,8 +18,8 @@ export class PhonePackage {
   static async open(base) {
     const manifest = JSON.parse(new TextDecoder().decode(await fetched(base, "manifest.json")));
     const { name, version } = manifest.format;
-    if (name !== FORMAT || version.split(".")[0] !== "2") {
-      throw new Error(`the package is ${name} ${version}; this page reads ${FORMAT} 2`);
+    if (name !== FORMAT || version.split(".")[0] !== "3") {
+      throw new Error(`the package is ${name} ${version}; this page reads ${FORMAT} 3`);
     }
     return new PhonePackage(manifest, base);
   }

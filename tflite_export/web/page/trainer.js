@@ -1,7 +1,6 @@
 // Learning on the device, by the signatures of model_train.tflite.
 
 import { BEGIN, END, PAD } from "./vocabulary.js";
-import { words } from "./words.js";
 
 /** What docs/accuracy.md found. */
 export const SETTINGS = { learning_rate: 0.1, clipping_norm: 1, batch_size: 16, epochs: 3 };
@@ -9,7 +8,9 @@ export const SETTINGS = { learning_rate: 0.1, clipping_norm: 1, batch_size: 16, 
 const ANYTHING = { anything: Float32Array.of(0) };
 
 /**
- * Returns a row for each text that has a word: begin, its words, end, cut and padded.
+ * Returns a row for each text that has a word: begin, its words, end, cut and padded. A text of more
+ * words than a row has is several: each takes as many of its sentences as fit, and a sentence that
+ * fits in none is cut where the row is full.
  *
  * @param {string[]} texts
  * @param {import("./vocabulary.js").Vocabulary} vocabulary
@@ -18,12 +19,24 @@ const ANYTHING = { anything: Float32Array.of(0) };
  */
 export function rows(texts, vocabulary, length) {
   return texts
-    .map((text) => vocabulary.encode(words(text)))
-    .filter((ids) => ids.length)
-    .map((ids) => {
-      const row = [BEGIN, ...ids.slice(0, length), END].slice(0, length + 1);
+    .flatMap((text) => packed(vocabulary.rules.bySentence(text), length))
+    .map((words) => {
+      const row = [BEGIN, ...vocabulary.encode(words), END].slice(0, length + 1);
       return [...row, ...Array(length + 1 - row.length).fill(PAD)];
     });
+}
+
+function packed(sentences, length) {
+  const rows = [];
+  for (const sentence of sentences) {
+    for (let first = 0; first < sentence.length; first += length) {
+      const piece = sentence.slice(first, first + length);
+      const room = rows.length && rows.at(-1).length + piece.length <= length;
+      if (room) rows.at(-1).push(...piece);
+      else rows.push(piece);
+    }
+  }
+  return rows;
 }
 
 export class Trainer {

@@ -1,4 +1,6 @@
-// Words and their ids, as vocabulary.txt has them.
+// Words and their ids, as vocabulary.txt has them, and how they are shown.
+
+import { Words } from "./words.js";
 
 export const PAD = 0;
 export const BEGIN = 1;
@@ -9,17 +11,38 @@ const SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"];
 export class Vocabulary {
   #ids;
 
-  /** @param {string} text of vocabulary.txt */
-  constructor(text) {
+  /**
+   * Opens what a package says of words.
+   *
+   * @param {import("./phone_package.js").PhonePackage} phonePackage
+   * @returns {Promise<Vocabulary>}
+   */
+  static async open(phonePackage) {
+    return new Vocabulary(
+      await phonePackage.text("vocabulary.txt"),
+      JSON.parse(await phonePackage.text("spellings.json")),
+      JSON.parse(await phonePackage.text("characters.json")),
+    );
+  }
+
+  /**
+   * @param {string} text of vocabulary.txt
+   * @param {Record<string, string>} spellings of spellings.json
+   * @param {object} characters of characters.json
+   */
+  constructor(text, spellings, characters) {
+    this.rules = new Words(characters);
     this.words = text.replace(/\n$/, "").split("\n");
     if (SPECIAL.some((entry, i) => this.words[i] !== entry)) {
       throw new Error(`vocabulary.txt: its first lines are not ${SPECIAL.join(", ")}`);
     }
     this.#ids = new Map(this.words.map((word, id) => [word, id]));
+    /** How each word is shown. */
+    this.shown = this.words.map((word) => (Object.hasOwn(spellings, word) ? spellings[word] : word));
   }
 
   /**
-   * @param {string[]} words as `words.js` makes them
+   * @param {string[]} words as `rules` make them
    * @returns {number[]}
    */
   encode(words) {

@@ -6,6 +6,8 @@ public struct PhonePackage {
     public static let inference = "model_infer.tflite"
     public static let training = "model_train.tflite"
     static let vocabularyFile = "vocabulary.txt"
+    static let spellingsFile = "spellings.json"
+    static let charactersFile = "characters.json"
 
     public let directory: URL
     let manifest: Manifest
@@ -16,8 +18,8 @@ public struct PhonePackage {
         let content = try Data(contentsOf: directory.appendingPathComponent("manifest.json"))
         // The format alone first: another major version may have other members.
         let format = try JSONDecoder().decode(Head.self, from: content).format
-        guard format.name == "fedkeyboard-phone-package", format.version.hasPrefix("2.") else {
-            throw FedKeyboardError("this app reads packages of version 2, not \(format.name) \(format.version)")
+        guard format.name == "fedkeyboard-phone-package", format.version.hasPrefix("3.") else {
+            throw FedKeyboardError("this app reads packages of version 3, not \(format.name) \(format.version)")
         }
         manifest = try JSONDecoder().decode(Manifest.self, from: content)
     }
@@ -42,9 +44,13 @@ public struct PhonePackage {
     /// On how many sentences at most.
     public var maximumSentences: Int { manifest.training.settings.client.maximumSentences }
 
-    /// Reads the vocabulary.
+    /// Reads the vocabulary, how its words are shown, and the rules of words.
     public func vocabulary() throws -> Vocabulary {
-        let vocabulary = try Vocabulary(contentsOf: file(PhonePackage.vocabularyFile))
+        let vocabulary = try Vocabulary(
+            contentsOf: file(PhonePackage.vocabularyFile),
+            spellings: file(PhonePackage.spellingsFile),
+            characters: file(PhonePackage.charactersFile)
+        )
         guard vocabulary.entries.count == manifest.model.vocabulary else {
             throw FedKeyboardError("the vocabulary is not as long as the manifest says")
         }

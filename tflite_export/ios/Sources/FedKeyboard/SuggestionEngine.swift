@@ -82,7 +82,7 @@ public final class SuggestionEngine {
             }
             let after = steps[ids.count - 1].after
             return zip(try after.ints("suggestions"), try after.floats("probabilities")).map {
-                Suggestion(word: vocabulary.entries[Int($0)], probability: $1)
+                Suggestion(word: vocabulary.shown[Int($0)], probability: $1)
             }
         }
     }

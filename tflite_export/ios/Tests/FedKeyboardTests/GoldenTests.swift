@@ -16,8 +16,15 @@ final class GoldenTests: XCTestCase {
     }
 
     func testWordsAndIds() {
+        for example in golden.texts {
+            XCTAssertEqual(bytes(vocabulary.rules.of(example.text)), bytes(example.words), example.text)
+        }
+        for example in golden.sentences {
+            let seen = vocabulary.rules.bySentence(example.text)
+            XCTAssertEqual(seen.map(bytes), example.sentences.map(bytes), example.text)
+        }
         for example in golden.examples {
-            XCTAssertEqual(words(in: example.text), example.words)
+            XCTAssertEqual(bytes(vocabulary.rules.of(example.text)), bytes(example.words), example.text)
             XCTAssertEqual(vocabulary.encode(example.text), example.ids)
         }
     }
@@ -78,6 +85,9 @@ final class GoldenTests: XCTestCase {
         XCTAssertEqual(try trainer.weights().sha256(), package.weightsSHA256)
     }
 
+    /// Strings are equal to Swift if they look alike.
+    private func bytes(_ words: [String]) -> [[UInt8]] { words.map { Array($0.utf8) } }
+
     private func learner() throws -> LocalTrainer {
         let runtime = try LiteRTRuntime(contentsOf: package.file(PhonePackage.training))
         return LocalTrainer(runtime: runtime, package: package, vocabulary: vocabulary)
@@ -85,6 +95,16 @@ final class GoldenTests: XCTestCase {
 }
 
 private struct Golden: Decodable {
+    struct Text: Decodable {
+        let text: String
+        let words: [String]
+    }
+
+    struct Sentences: Decodable {
+        let text: String
+        let sentences: [[String]]
+    }
+
     struct Example: Decodable {
         let text: String
         let words: [String]
@@ -109,12 +129,14 @@ private struct Golden: Decodable {
         }
     }
 
+    let texts: [Text]
+    let sentences: [Sentences]
     let probabilityTolerance: Float
     let examples: [Example]
     let training: Training
 
     enum CodingKeys: String, CodingKey {
-        case examples, training
+        case texts, sentences, examples, training
         case probabilityTolerance = "probability_tolerance"
     }
 }

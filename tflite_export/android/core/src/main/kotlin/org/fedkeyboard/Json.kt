@@ -121,6 +121,11 @@ internal class JsonObject(private val members: Map<*, *>) {
 
     fun list(name: String): List<*> = of(name)
 
+    val names: Set<String> get() = members.keys.mapTo(mutableSetOf()) { it as String }
+
+    /** All members, of an object that has only strings. */
+    fun strings(): Map<String, String> = names.associateWith(::string)
+
     fun has(name: String): Boolean = members[name] != null
 
     private inline fun <reified T> of(name: String): T =

@@ -48,8 +48,8 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
     /** Names the vocabulary, and so the meaning of the weights' rows. */
     val vocabularySha256: String get() = sha256.objectOf(VOCABULARY).string("sha256")
 
-    /** Reads the vocabulary. */
-    fun vocabulary(): Vocabulary = Vocabulary.read(file(VOCABULARY)).also {
+    /** Reads the vocabulary, how its words are shown, and the rules of words. */
+    fun vocabulary(): Vocabulary = Vocabulary.read(file(VOCABULARY), file(SPELLINGS), file(CHARACTERS)).also {
         if (it.entries.size != sizes.vocabulary) {
             throw FedKeyboardException("$VOCABULARY: not as long as the manifest says")
         }
@@ -70,8 +70,10 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
         const val INFERENCE = "model_infer.tflite"
         const val TRAINING = "model_train.tflite"
         const val VOCABULARY = "vocabulary.txt"
+        const val SPELLINGS = "spellings.json"
+        const val CHARACTERS = "characters.json"
         private const val FORMAT = "fedkeyboard-phone-package"
-        private const val MAJOR = "2"
+        private const val MAJOR = "3"
 
         /** Opens a package; throws [FedKeyboardException] if it is none that this version reads. */
         fun open(directory: File): PhonePackage {

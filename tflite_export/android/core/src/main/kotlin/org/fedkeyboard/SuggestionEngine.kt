@@ -81,7 +81,7 @@ class SuggestionEngine(
             }
             val after = steps.last().after
             val probabilities = after.floats("probabilities").values
-            after.ints("suggestions").mapIndexed { i, id -> Suggestion(vocabulary.entries[id], probabilities[i]) }
+            after.ints("suggestions").mapIndexed { i, id -> Suggestion(vocabulary.shown[id], probabilities[i]) }
         }
 
     private fun inputs(word: Int, before: Map<String, Tensor>): Map<String, Tensor> = mapOf(

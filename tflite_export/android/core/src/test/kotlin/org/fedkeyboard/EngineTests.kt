@@ -18,7 +18,7 @@ val ENGINE_TESTS = mapOf(
     "golden suggestions, typed word by word and taken back" to {
         withEngine { engine, steps ->
             for (example in GOLDEN.objects("examples")) {
-                val words = words(example.string("text"))
+                val words = VOCABULARY.rules.of(example.string("text"))
                 for (typed in words.indices) engine.suggest(words.take(typed).joinToString(" "))
                 engine.suggest(words.joinToString(" ") + " zzyzxq")
                 val before = steps.count

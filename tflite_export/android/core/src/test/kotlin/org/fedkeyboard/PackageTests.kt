@@ -9,7 +9,7 @@ val PACKAGE_TESTS = mapOf(
         inTemporary { directory ->
             val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
             val text = manifest.readText()
-            for (version in listOf("1.0", "3.0", "20.0")) {
+            for (version in listOf("1.0", "2.0", "30.0")) {
                 manifest.writeText(text.replace(VERSION, "\"version\": \"$version\""))
                 val error = assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
                 assertEquals(true, version in error.message!!)
@@ -19,7 +19,7 @@ val PACKAGE_TESTS = mapOf(
     "a package with another second number and unknown members is read" to {
         inTemporary { directory ->
             val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
-            manifest.writeText(manifest.readText().replace(VERSION, "\"version\": \"2.7\", \"new\": [1]"))
+            manifest.writeText(manifest.readText().replace(VERSION, "\"version\": \"3.7\", \"new\": [1]"))
             assertEquals(PACKAGE.weightsSha256, PhonePackage.open(directory).weightsSha256)
         }
     },
@@ -47,4 +47,4 @@ val PACKAGE_TESTS = mapOf(
     },
 )
 
-private val VERSION = Regex("\"version\": \"2[.0-9]*\"")
+private val VERSION = Regex("\"version\": \"3[.0-9]*\"")

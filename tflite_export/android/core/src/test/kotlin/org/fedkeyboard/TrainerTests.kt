@@ -46,7 +46,7 @@ val TRAINER_TESTS = mapOf(
             val split = trainer.evaluate(SENTENCES, batchSize = 2)
             assertEquals(whole.loss, split.loss, 1e-5f)
             assertEquals(whole.copy(loss = 0f), split.copy(loss = 0f))
-            assertEquals(SENTENCES.sumOf { words(it).size }, whole.words)
+            assertEquals(SENTENCES.sumOf { VOCABULARY.rules.of(it).size }, whole.words)
         }
     },
     "sentences held out are not learned from" to {
