@@ -809,8 +809,7 @@ def _print_table(
         # Paths and the like may be folded, words of a header or figures not.
         longest = max((len(word) for word in words if len(word) <= _LONGEST_WORD), default=1)
         justify = "left" if i in left else "right"
-        shown = "\n".join(map(printable, name.split("\n")))
-        table.add_column(Text(shown), justify=justify, overflow="fold", min_width=longest)
+        table.add_column(Text(printable(name)), justify=justify, overflow="fold", min_width=longest)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     # A word is broken nowhere; a table with more columns than fit is as wide as it must be.

@@ -108,8 +108,8 @@ def outcome(trial: Trial) -> str:
 def header(sweep: Sweep) -> tuple[str, ...]:
     """Returns the names of the columns of `rows`."""
     columns = (_RECALL, "top-3 recall", "perplexity", "rounds", "minutes", "")
-    # In two lines, as the columns of a terminal are few.
-    return ("trial", *("\n".join(key.rsplit(".", 1)) for key in sweep.ranges), *columns)
+    # A space, so that a narrow terminal can break the line there.
+    return ("trial", *(key.replace(".", " ") for key in sweep.ranges), *columns)
 
 
 def rows(sweep: Sweep, known: Mapping[int, Trial]) -> list[tuple[str, ...]]:

@@ -109,7 +109,7 @@ def test_an_output_that_is_full_or_closed_is_no_traceback():
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_table_breaks_a_word(width, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_OUT", Console(width=width))
-    header = ("trial", "client\nlearning_rate", "server\nlearning_rate", "top-1 recall", "rounds")
+    header = ("trial", "client learning_rate", "server learning_rate", "top-1 recall", "rounds")
     cli._print_table([("1", "0.1234", "0.0312", "18.3%", "300")] * 2, header)
     shown = capsys.readouterr().out
     for word in (*" ".join(header).split(), "0.1234"):

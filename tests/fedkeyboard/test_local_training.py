@@ -14,7 +14,7 @@ SIZES = model.Sizes(vocabulary=300, embedding=6, units=9, length=8)
 @pytest.fixture(scope="module")
 def rows(tiny_texts, tiny_tokenizer):
     user = max(tiny_texts, key=len)
-    return tiny_tokenizer.rows(user[:21], SIZES.length)
+    return tiny_tokenizer.rows(user[:21], SIZES.length)[:21]
 
 
 def plain_training(weights, rows, settings):

@@ -70,7 +70,13 @@ def test_the_package_is_what_its_manifest_says(export, tmp_path, weights):
         == {*manifest.files, "manifest.json"}
         == {
             *("model_infer.tflite", "model_train.tflite"),
-            *("vocabulary.txt", "golden.json", "manifest.json"),
+            *(
+                "vocabulary.txt",
+                "golden.json",
+                "manifest.json",
+                "spellings.json",
+                "characters.json",
+            ),
         }
     )
     for name, said in manifest.files.items():
