@@ -72,10 +72,10 @@ def test_the_package_is_what_its_manifest_says(export, tmp_path, weights):
             *("model_infer.tflite", "model_train.tflite"),
             *(
                 "vocabulary.txt",
-                "golden.json",
-                "manifest.json",
                 "spellings.json",
                 "characters.json",
+                "golden.json",
+                "manifest.json",
             ),
         }
     )
@@ -155,6 +155,20 @@ def test_golden_examples_are_reproduced(export, tmp_path, tokenizer, sizes):
         )
         assert example["suggestions"] == [word for word, _ in suggested]
         assert example["probabilities"] == [probability for _, probability in suggested]
+
+
+def test_suggestions_are_spelled_as_people_write(export, tmp_path, tokenizer):
+    """Of the fixture's Greek words, which end in a sigma that is no final one."""
+    export(tmp_path / "export")
+    assert dict(tokenizer.spellings) == {"οσ": "ος", "οδοσ": "οδος"}
+    content = json.loads((tmp_path / "export" / "golden.json").read_text())
+    shown = {word for example in content["examples"] for word in example["suggestions"]}
+    assert shown <= set(tokenizer.shown) and not shown & {"οσ", "οδοσ"}
+    model = litert.LiteModel(tmp_path / "export" / "model_infer.tflite")
+    suggested = model.suggest(tokenizer.encode("hello"))
+    assert litert.suggest_words(
+        tmp_path / "export" / "model_infer.tflite", tmp_path / "export" / "vocabulary.txt", "hello"
+    ) == [(tokenizer.shown[i], probability) for i, probability in suggested]
 
 
 def test_golden_examples_cover_the_rules(sizes):
@@ -335,13 +349,13 @@ def test_manifests_of_other_formats_are_refused(export, tmp_path):
     def changed(**changes):
         path.write_text(hashed.sealed({**written, **changes}))
 
-    for version in ("1", 1, "3.0"):
+    for version in ("1", 1, "2.0"):
         changed(format={**written["format"], "version": version})
         with pytest.raises(UserError, match=f"format {version};.*export it again"):
             manifests.load(directory)
     # It still is a package of ours, and may be replaced.
     assert manifests.is_package(directory)
-    changed(format={**written["format"], "version": "2.9"}, something_new=1)
+    changed(format={**written["format"], "version": "3.9"}, something_new=1)
     assert manifests.load(directory).model.vocabulary == 50
     changed(model={**written["model"], "weights_sha256": "abc"})
     with pytest.raises(UserError, match=r"manifest.json: model.weights_sha256: .*export"):

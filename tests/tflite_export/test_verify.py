@@ -96,6 +96,10 @@ def test_signatures_that_are_others(broken):
     [
         ("golden texts", lambda c: c["examples"][3].update(text="How are they")),
         ("golden texts", lambda c: c["examples"][3].update(words=["how"])),
+        ("golden texts", lambda c: c["texts"][3]["words"].pop()),
+        ("golden texts", lambda c: c["texts"].pop()),
+        ("golden texts", lambda c: c["sentences"][0]["sentences"].pop()),
+        ("golden texts", lambda c: c.pop("sentences")),
         ("golden suggestions", lambda c: c["examples"][3].update(probabilities=[0.9, 0.05, 0.01])),
         ("golden training", lambda c: c["training"]["rows"][0].reverse()),
         ("golden training", lambda c: c["training"].update(losses=[1.0])),
@@ -105,6 +109,12 @@ def test_signatures_that_are_others(broken):
 def test_golden_examples_that_are_not_reproduced(broken, name, edit):
     change(broken, "golden.json", edit)
     assert failed(broken)[0] == name
+
+
+def test_another_table_of_characters(broken):
+    change(broken, "characters.json", lambda c: c.update(letters=c["letters"][:-2]))
+    name, seen = failed(broken)
+    assert name == "golden texts" and "characters.json" in seen
 
 
 def test_a_word_that_stands_apart_must_be_the_same(broken):

@@ -9,7 +9,13 @@ import org.fedkeyboard.FedKeyboardException
 import org.fedkeyboard.LocalTrainer
 import org.fedkeyboard.PhonePackage
 
-private val FILES = listOf(PhonePackage.INFERENCE, PhonePackage.TRAINING, PhonePackage.VOCABULARY)
+private val FILES = listOf(
+    PhonePackage.INFERENCE,
+    PhonePackage.TRAINING,
+    PhonePackage.VOCABULARY,
+    PhonePackage.SPELLINGS,
+    PhonePackage.CHARACTERS,
+)
 
 /** Where the package and the personal checkpoint are: the app's own, and in no backup. */
 fun storage(context: Context): File = File(context.noBackupFilesDir, "fedkeyboard")
