@@ -135,7 +135,7 @@ def test_words_are_suggested_from_two_files(exported, exported_path, tokenizer, 
     for text in ("", "I DON’T know", "zzyzxq zzyzxq"):
         expected = exported.suggest(tokenizer.encode(text))
         assert litert.suggest_words(exported_path, vocabulary, text) == [
-            (tokenizer.vocabulary[i], probability) for i, probability in expected
+            (tokenizer.shown[i], probability) for i, probability in expected
         ]
 
 
