@@ -89,7 +89,14 @@ def rounds(path):
 def test_a_run_directory_is_whole(run):
     names = {path.name for path in run.iterdir()} - {".lock"}
     assert names == {
-        *("config.toml", "population.json", "vocabulary.txt", "tokenizer.model", "checkpoints"),
+        *(
+            "config.toml",
+            "population.json",
+            "vocabulary.txt",
+            "spellings.json",
+            "tokenizer.model",
+            "checkpoints",
+        ),
         "hashes.json",
         *("weights.npz", "rounds.csv", "tensorboard", "metrics.json", "report.html", "export"),
     }

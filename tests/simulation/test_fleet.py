@@ -143,6 +143,8 @@ def brute_force_gini(values):
     """The mean difference of all pairs by twice the mean."""
     values = np.sort(np.array(values, float))
     n = len(values)
+    if not values.any():  # Nobody has taken part yet.
+        return 0.0
     differences = 2 * np.sum((2 * np.arange(n) - n + 1) * values)
     return differences / n**2 / (2 * values.mean())
 
