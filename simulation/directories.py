@@ -61,6 +61,9 @@ def claimed(path: files.PathLike) -> Iterator[None]:
     except OSError as error:
         raise RunFailure(f"{path}: {error.strerror}") from error
     with files.locked(path):
+        # What a killed process left.
+        for directory in (path, pathlib.Path(path, "baselines")):
+            files.remove_unfinished(directory)
         yield
 
 
