@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from fedkeyboard import files
+from fedkeyboard import files, spellings
 from fedkeyboard.errors import UserError
 from fedkeyboard.metrics import SUGGESTIONS
 from fedkeyboard.tokenizer import BEGIN, PAD, VOCABULARY_FILE, Tokenizer
@@ -266,9 +266,13 @@ def suggest_words(
 
 
 def _vocabulary(path: pathlib.Path) -> Tokenizer:
-    """Reads a `vocabulary.txt` that has what the manifest beside it says, if there is one."""
+    """Reads a `vocabulary.txt` that has what the manifest beside it says, if there is one.
+
+    And its spellings, which are read with it.
+    """
     if (path.parent / manifest.FILE).exists():
         check_beside(path)
+        check_beside(path.with_name(spellings.FILE))
     return Tokenizer.load_vocabulary(path)
 
 

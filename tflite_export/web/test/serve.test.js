@@ -12,6 +12,8 @@ import { UsageError, serve } from "../serve.js";
 const FILES = [
   "manifest.json",
   "vocabulary.txt",
+  "spellings.json",
+  "characters.json",
   "golden.json",
   "model_infer.tflite",
   "model_train.tflite",
