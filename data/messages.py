@@ -31,16 +31,17 @@ class Message(NamedTuple):
     """Where it stands in its source: a line of a file, or the number of the message, from 1."""
 
 
-def open_file(path: PathLike, mode: str = "rb", **options) -> IO:
-    """Opens a source for reading, as `open` does; what fails is a `UserError`."""
+def open_file(path: PathLike, name: PathLike | None = None) -> IO[bytes]:
+    """Opens a source for reading; what fails is a `UserError`, of `name` if it is called so."""
+    name = path if name is None else name
     try:
-        return open(path, mode, **options)
+        return open(path, "rb")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; check the path") from error
+        raise UserError(f"{name}: no such file; check the path") from error
     except IsADirectoryError as error:
-        raise UserError(f"{path} is a directory; name a file of messages") from error
+        raise UserError(f"{name} is a directory; name a file of messages") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise UserError(f"{name}: cannot be read ({error.strerror}); check the path") from error
 
 
 def column(path: PathLike, header: list[str], name: str, *, tell: bool = False) -> int:

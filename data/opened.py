@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
+from data import messages
 from data.messages import PathLike
 from fedkeyboard.errors import UserError
 
@@ -92,7 +93,7 @@ def binary(path: PathLike, name: PathLike) -> Iterator[IO[bytes]]:
       UserError: If it cannot be opened.
     """
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(_open(path, name))
+        file = stack.enter_context(messages.open_file(path, name))
         begin = file.read(6)
         file.seek(0)
         if begin.startswith(b"\x1f\x8b"):
@@ -153,7 +154,7 @@ def lines(path: PathLike, name: PathLike, encoding: str = "utf-8-sig") -> Iterat
                         f"{name}: line {number} has more than {LONGEST_LINE:,} characters; is it a "
                         "file of another format?"
                     )
-                if not line.isascii() and not _is_encodable(line):
+                if not messages.is_encodable(line):
                     raise UserError(
                         f"{name}: line {number} is not UTF-8; say how the file is written with "
                         "--encoding, such as latin-1 or utf-16"
@@ -171,14 +172,6 @@ def lines(path: PathLike, name: PathLike, encoding: str = "utf-8-sig") -> Iterat
         raise UserError(f"{name}: cannot be read after line {number} ({reason})") from error
 
 
-def _is_encodable(line: str) -> bool:
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _only_member(name: PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = [
         m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")
@@ -188,14 +181,3 @@ def _only_member(name: PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
             f"{name}: holds {len(members):,} files, and one is read; take it out of the archive"
         )
     return members[0]
-
-
-def _open(path: PathLike, name: PathLike) -> IO[bytes]:
-    try:
-        return open(path, "rb")
-    except FileNotFoundError as error:
-        raise UserError(f"{name}: no such file; check the path") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{name} is a directory; name a file of messages") from error
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read ({error.strerror}); check the path") from error
