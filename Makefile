@@ -69,7 +69,7 @@ compare: .venv/.synced
 
 # Kills, bad input, flipped bits, full disks (as root): one to two hours.
 torture: .venv/.synced
-	$(BIN)/python -m benchmarks.reliability $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks.reliability $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
 benchmark: .venv/.synced
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)

@@ -103,6 +103,9 @@ def keep(path: pathlib.Path, last: int) -> None:
     A resumed run writes the rows after its checkpoint again. A row that a kill cut short is one of
     them, since a round's checkpoint is written after its row.
     """
+    # TFF writes the whole file beside its place for each row.
+    for unfinished in path.parent.glob(f"{path.name}_temp*"):
+        unfinished.unlink()
     rows = []
     if path.exists():
         content, checked = hashed.read_rows(path, at_most=_MOST, remedy=_REMEDY)

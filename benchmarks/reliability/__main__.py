@@ -1,7 +1,7 @@
 """All parts: `python -m benchmarks.reliability [--quick] [--only kills flips ...]`.
 
-Writes `benchmarks/reliability/results.json`, a part as it is done; exits with 1 if there is a
-fault.
+Writes `benchmarks/reliability/results.json` after every ten cases, and with `--resume` goes on
+from there; exits with 1 if there is a fault.
 """
 
 import argparse
@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth; written beside the results")
     parser.add_argument("--only", nargs="+", choices=[*PARTS, "rounds"], help="these parts")
+    parser.add_argument("--resume", action="store_true", help="go on where the last one stopped")
     parser.add_argument("--seed", type=int, default=0, help="draws moments, bytes and bits")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="at once")
     options = parser.parse_args()
@@ -54,15 +55,22 @@ def main() -> None:
                 continue
             generator = streams.generator(options.seed, Stream.BENCHMARKS, number)
             count = max(1, count // 10) if options.quick else count
-            began = time.monotonic()
-            found = cases.run(part, of_part(made, count, generator), options.jobs, console)
-            known[part] = _record(found, options.seed, time.monotonic() - began)
+            before = known.get(part, {}) if options.resume else {}
+            if before.get("seed") != options.seed:
+                before = {"of": [], "seconds": 0}
+            done = [cases.Result(**of) for of in before["of"]]
+            began = time.monotonic() - before["seconds"]
+            # All are drawn, so that those to come are what they were to be.
+            rest = list(of_part(made, count, generator))[len(done) :] if len(done) < count else []
+            for found in cases.run(part, rest, options.jobs, console):
+                known[part] = _record(done + found, options.seed, time.monotonic() - began)
+                _write(file, known)
             faults += known[part]["faults"]
+        if "rounds" in wanted and not (options.resume and "rounds" in known):
+            known["rounds"] = endurance.measure(made, ROUNDS // 10 if options.quick else ROUNDS)
             _write(file, known)
         if "rounds" in wanted:
-            known["rounds"] = endurance.measure(made, ROUNDS // 10 if options.quick else ROUNDS)
             faults += known["rounds"]["fault"] is not None
-            _write(file, known)
     for part in wanted:
         print(part, _line(known[part]))
     sys.exit(1 if faults else 0)

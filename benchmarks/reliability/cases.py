@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.console import Console
 
@@ -29,8 +29,12 @@ class Result:
     fault: str | None
 
 
-def run(part: str, cases: Iterable[Case], jobs: int, console: Console) -> list[Result]:
-    """Runs cases, some at once, and tells of each fault as it is found."""
+def run(part: str, cases: Iterable[Case], jobs: int, console: Console) -> Iterator[list[Result]]:
+    """Runs cases, some at once, and tells of each fault as it is found.
+
+    Yields:
+      The results so far, in the order of the cases: after every ten, and at the end.
+    """
     cases = list(cases)
     results = []
 
@@ -48,4 +52,4 @@ def run(part: str, cases: Iterable[Case], jobs: int, console: Console) -> list[R
             if done % 10 == 0 or done == len(cases):
                 faults = sum(r.fault is not None for r in results)
                 console.print(f"{part}: {done} of {len(cases)}, {faults} faults", markup=False)
-    return results
+                yield results

@@ -17,6 +17,10 @@ from benchmarks.reliability.ground import Ground
 
 # Readers of a run's files, of a package's, of a population's and of an update.
 _OF_RUN = (("evaluate", "run", "--json", "--population", "tiny.sqlite"),)
+_OF_POPULATION = (
+    ("population", "stats", "tiny.sqlite", "--json"),
+    (*ground.SIMULATE[:5], "--out", "other", "--json", "--set", "rounds.count=1"),
+)
 _OF_PACKAGE = (
     ("suggest", "package", "i am going to", "--json"),
     ("verify", "package"),
@@ -34,6 +38,8 @@ def cases(made: Ground, count: int, generator: np.random.Generator) -> Iterator[
         for path in sorted(run.iterdir())
         if path.is_file() and path.suffix in (".toml", ".json", ".model", ".txt", ".npz")
     ]
+    kinds += [("run/rounds.csv", _RESUME), ("run/metrics.json", ("export", *_OF_RUN[0][1:]))]
+    kinds += [("tiny.sqlite", reader) for reader in _OF_POPULATION]
     kinds += [
         (str(path.relative_to(made.directory)), _RESUME)
         for path in sorted(run.glob("checkpoints/*/**/*"))
@@ -86,7 +92,9 @@ def _said(reader: tuple[str, ...], outcome: commands.Outcome, place: pathlib.Pat
     if reader[0] == "update":
         with np.load(place / "new.npz") as arrays:
             return {n: arrays[n].tolist() for n in arrays.files if n.endswith("bias")}
-    return json.loads(outcome.out)
+    if reader[0] == "export":
+        return "exported"
+    return json.loads(outcome.out.replace(str(place), "place"))
 
 
 def _attempt(
@@ -106,6 +114,9 @@ def _attempt(
                 return "fault", f"byte {position} bit {bit}: {outcome.fault}"
             if outcome.code != 0:
                 return "noticed", None
+            # It reads all of a package.
+            if reader[0] == "verify":
+                return "verified", f"byte {position} bit {bit}: exit 0"
             if not ground.close(_said(reader, outcome, place), before):
                 return "changed", f"byte {position} bit {bit}: exit 0, and another result"
         return ("noticed" if outcome.err.strip() else "harmless"), None

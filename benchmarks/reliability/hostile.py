@@ -2,8 +2,12 @@
 
 An update must be refused by its name, or move the model by no more than an honest one could; a
 package must be refused in one line. Either within bounds of time and memory.
+
+What is done to a package's file is done twice: as damage, which `verify` must find, and with the
+manifest's hashes made to fit, so that what reads the file is all that stands in its way.
 """
 
+import hashlib
 import io
 import itertools
 import json
@@ -19,6 +23,7 @@ import numpy as np
 from benchmarks.reliability import commands, ground
 from benchmarks.reliability.cases import Case
 from benchmarks.reliability.ground import Ground
+from fedkeyboard import hashed
 
 _BOMB = 1 << 30
 
@@ -108,7 +113,7 @@ def _update(made: Ground, harm: Callable[[pathlib.Path], object]):
             if outcome.code != 0:
                 return "refused", f"not by name: {outcome.err[-300:]}"
             moved = _moved(place, made.directory)
-            if moved > 1.0:
+            if moved > 0.5:
                 return "taken", f"the model is {moved:g} from where honest updates lead"
             return "taken as honest", None
 
@@ -199,12 +204,21 @@ def _packages(made: Ground) -> Iterator[tuple[str, Callable[[], tuple[str, str |
         "noise": lambda path: path.write_bytes(bytes(range(256)) * 200),
         "sparse, 100 GB": lambda path: os.truncate(path, 100 << 30),
         "1 GB of brackets": _brackets,
+        "20 bytes changed": _changed,
+        "half": lambda path: os.truncate(path, path.stat().st_size // 2),
+        "every line twice": lambda path: path.write_bytes(
+            b"\n".join(line + b"\n" + line for line in path.read_bytes().split(b"\n"))
+        ),
+        "escape codes": lambda path: path.write_bytes(
+            path.read_bytes().replace(b"e", b"\x1b]0;x\x07")
+        ),
     }
     names = sorted(path.name for path in (made.directory / "run/export").iterdir())
-    for (name, (harm, do)), reader in itertools.product(
-        itertools.product(names, harms.items()), _READERS[:3]
+    for name, (harm, do), reader, seal in itertools.product(
+        names, harms.items(), _READERS[:3], (False, True)
     ):
-        yield f"{name}: {harm}, {reader[0]}", _package(made, reader, name, do)
+        sealed = ", sealed" if seal else ""
+        yield f"{name}: {harm}{sealed}, {reader[0]}", _package(made, reader, name, do, seal=seal)
     paths = (
         *("model.sizes.vocabulary", "model.sizes.length", "model.sizes.units"),
         *("training.settings.client.epochs", "training.settings.client.batch_size"),
@@ -215,28 +229,67 @@ def _packages(made: Ground) -> Iterator[tuple[str, Callable[[], tuple[str, str |
         for reader in _READERS:
             yield (
                 f"manifest: {path} = {str(value)[:12]}, {reader[0]}",
-                _package(made, reader, "manifest.json", _field(path, value)),
+                _package(made, reader, "manifest.json", _field(path, value), seal=True),
             )
     for path, value in (("losses", [1.0] * 10**6), ("texts", [{}] * 10**5), ("texts", "x")):
         yield (
             f"golden: {path} of {len(value):,}",
-            _package(made, _READERS[0], "golden.json", _field(path, value)),
+            _package(made, _READERS[0], "golden.json", _field(path, value), seal=True),
         )
 
 
 def _package(
-    made: Ground, reader: tuple[str, ...], name: str, harm: Callable[[pathlib.Path], object]
+    made: Ground,
+    reader: tuple[str, ...],
+    name: str,
+    harm: Callable[[pathlib.Path], object],
+    *,
+    seal: bool,
 ):
     def attempt() -> tuple[str, str | None]:
         with made.copy("run", "phone0.txt", "tiny.sqlite") as place:
             shutil.move(place / "run/export", place / "package")
+            before = _read(place / "package" / name)
             harm(place / "package" / name)
+            if seal:
+                _seal(place / "package")
             outcome = commands.run(reader, place)
             if outcome.fault:
                 return "fault", outcome.fault
+            if "\x1b" in outcome.out + outcome.err:
+                return "fault", "escape codes reach the terminal"
+            damaged = before != _read(place / "package" / name)
+            if reader[0] == "verify" and damaged and not seal and outcome.code == 0:
+                return "fault", "verified, and is damaged"
             return f"exit {outcome.code}", None
 
     return attempt
+
+
+def _read(path: pathlib.Path) -> bytes | None:
+    """Returns what a file holds, if it is one and of a size that a package has."""
+    return path.read_bytes() if path.is_file() and path.stat().st_size < 1 << 28 else None
+
+
+def _seal(package: pathlib.Path) -> None:
+    """Makes the manifest say of every file what it holds now, as far as there is a manifest."""
+    try:
+        said = json.loads(_read(package / "manifest.json") or b"")
+        for name, of in said["files"].items():
+            if content := _read(package / name):
+                of |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        text = hashed.sealed(said)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return
+    (package / "manifest.json").write_text(text)
+
+
+def _changed(path: pathlib.Path) -> None:
+    content = bytearray(path.read_bytes())
+    generator = np.random.default_rng(len(content))
+    for position in generator.integers(len(content), size=20):
+        content[position] ^= int(generator.integers(1, 256))
+    path.write_bytes(content)
 
 
 def _brackets(path: pathlib.Path) -> None:

@@ -183,15 +183,13 @@ def _attempt(
             finished = last.code == 2 and ("exists" in last.err or "already" in last.err)
             if last.code != 0 and not finished:
                 return "again", f"exit code {last.code}: {last.err[-300:]}"
-            differs = None
-            if last.code == 0 or "--json" not in command.arguments:
-                differs = command.differs(place, made.directory, last.out)
-            if differs:
+            if differs := command.differs(place, made.directory, last.out):
                 return "again", f"{differs} differs from an unbroken command's"
             left = [
                 path.name
                 for path in place.rglob("*")
-                if path.name.startswith(".") and path.name != ".lock" and path.name != ".gitignore"
+                if (path.name.startswith(".") and path.name not in (".lock", ".gitignore"))
+                or "_temp" in path.name
             ]
             if left:
                 return "again", f"left behind: {', '.join(left)}"
