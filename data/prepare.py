@@ -422,10 +422,7 @@ def _multiply(
             )
         sync(path)
         path.replace(partial)
-    try:
-        total = voices.add(partial, planned, on_voices)
-    except sqlite3.OperationalError as error:
-        raise _busy(output, error) from error
+    total = voices.add(partial, planned, on_voices)
     partial.replace(path)
     planned["splits"]["train"]["sentences"] = total
     return planned
@@ -438,18 +435,8 @@ def _is_begun(partial: pathlib.Path, fingerprint: str) -> bool:
         with contextlib.closing(sqlite3.connect(partial, timeout=0)) as connection:
             query = "SELECT value FROM meta WHERE key = 'unfinished'"
             return connection.execute(query).fetchone() == (fingerprint,)
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise _busy(partial, error) from error
-        return False
     except sqlite3.DatabaseError:
         return False
-
-
-def _busy(path: pathlib.Path, error: sqlite3.OperationalError) -> Exception:
-    if "locked" not in str(error):
-        return error
-    return RunFailure(f"{path}: another process is building it; wait for it, or name another file")
 
 
 def _describe(path: pathlib.Path, description: dict) -> None:

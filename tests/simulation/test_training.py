@@ -83,6 +83,22 @@ def test_a_perplexity_beyond_float32_is_released(tmp_path):
     assert training.scalars(values) == {"perplexity": np.inf, "loss": 700.0, "rejected": 3}
 
 
+def test_what_tff_had_begun_to_write_goes_with_the_next_training(tmp_path, monkeypatch):
+    path = tmp_path / "rounds.csv"
+    manager = tff.program.CSVFileReleaseManager(path, key_fieldname="round")
+
+    def killed(*_, **__):
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tensorflow.io.gfile.rename", killed)
+        with pytest.raises(InterruptedError):
+            asyncio.run(manager.release({"loss": 1.0}, 1))
+    assert len(list(tmp_path.glob("rounds.csv?*"))) == 1
+    rounds.keep(path, 0)
+    assert not list(tmp_path.glob("rounds.csv?*"))
+
+
 def test_a_poisson_round_without_phones_counts_and_changes_nothing(
     tmp_path, tiny_population, tiny_tokenizer
 ):
