@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from fedkeyboard import splitmix
+
 _BYTES = 16
 # 24 bits, since a voice has little else to store.
 _VOICE = 0xFFFFFF
-_GOLDEN = 0x9E3779B97F4A7C15
-_MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-_WORD = (1 << 64) - 1
 
 
 def of_user(number: int, sentences: Sequence[tuple[float | None, str]]) -> bytes:
@@ -41,18 +40,16 @@ def of_voices(phones: np.ndarray, users: np.ndarray, sentences: np.ndarray) -> n
     """Returns the hash of each voice: int64 `[n]` of `[n]` each, from 0 to 2**24 - 1."""
     mixed = np.zeros(len(phones), np.uint64)
     for values in (phones, users, sentences):
-        mixed = _mix(mixed * np.uint64(_GOLDEN) + np.asarray(values).astype(np.uint64))
+        values = np.asarray(values).astype(np.uint64)
+        mixed = splitmix.mixed(mixed * np.uint64(splitmix.GOLDEN) + values)
     return (mixed & np.uint64(_VOICE)).astype(np.int64)
 
 
 def of_voice(phone: int, user: int, sentences: int) -> int:
-    """Returns the same of one voice, in a tenth of the time that arrays of one number take."""
+    """Returns the same of one voice."""
     mixed = 0
     for value in (phone, user, sentences):
-        bits = (mixed * _GOLDEN + value) & _WORD
-        bits = ((bits ^ (bits >> 30)) * _MIX[0]) & _WORD
-        bits = ((bits ^ (bits >> 27)) * _MIX[1]) & _WORD
-        mixed = bits ^ (bits >> 31)
+        mixed = splitmix.mixed_one(mixed * splitmix.GOLDEN + value)
     return mixed & _VOICE
 
 
@@ -60,10 +57,3 @@ def of_meta(description: Mapping[str, Any]) -> str:
     """Returns the hash of what `meta` says, but for the hash itself; hexadecimal."""
     said = {key: value for key, value in description.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _mix(bits: np.ndarray) -> np.ndarray:
-    """The finalizer of SplitMix64 (Steele et al. 2014)."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(_MIX[0])
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(_MIX[1])
-    return bits ^ (bits >> np.uint64(31))

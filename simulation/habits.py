@@ -31,6 +31,7 @@ import dataclasses
 import numpy as np
 from scipy import special
 
+from fedkeyboard import splitmix
 from simulation import config as configs
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -173,23 +174,17 @@ class Phones:
     ) -> np.ndarray:
         """Returns numbers in (0, 1) that follow from seed, stream, phone and day.
 
-        By SplitMix64's finalizer (Steele et al. 2014, doi:10.1145/2660193.2660195).
+        By SplitMix64's finalizer.
         """
         with np.errstate(over="ignore"):  # Modulo 2^64 is what is meant.
-            key = _mix(self._seed * _GOLDEN + np.uint64(stream + 1))
-            bits = _mix(np.asarray(phones).astype(np.uint64) * _GOLDEN + key)
+            key = splitmix.mixed(self._seed * _GOLDEN + np.uint64(stream + 1))
+            bits = splitmix.mixed(np.asarray(phones).astype(np.uint64) * _GOLDEN + key)
             if day is not None:
-                bits = _mix(bits + day.astype(np.int64).astype(np.uint64) * _GOLDEN)
+                bits = splitmix.mixed(bits + day.astype(np.int64).astype(np.uint64) * _GOLDEN)
         return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def _mix(bits: np.ndarray) -> np.ndarray:
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+_GOLDEN = np.uint64(splitmix.GOLDEN)
 
 
 def _normal(uniform: np.ndarray) -> np.ndarray:
