@@ -39,7 +39,7 @@ KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
 CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
 CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-web test-android jdk lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy test-web test-android jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -79,6 +79,10 @@ demo: $(WEB)/node_modules/.installed
 
 test: .venv/.synced
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# What takes long and is the same in a smaller way in the others: sweeps, kills of whole commands.
+test-heavy: .venv/.synced
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m heavy
 
 test-web: $(WEB)/node_modules/.installed
 	@export PACKAGE="$(PACKAGE)" CHROMIUM="$(CHROMIUM)"; node $(WEB)/test/settings.js && \

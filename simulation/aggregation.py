@@ -177,12 +177,17 @@ def _empty(directory: pathlib.Path, kept: set[str]) -> None:
             (shutil.rmtree if path.is_dir() else os.unlink)(path)
 
 
-async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, base: Base) -> None:
-    process = federated_updates.learning_process(
+def learning_process(run: Run) -> tff.learning.templates.LearningProcess:
+    """Returns the process whose rounds are of phones' updates, and whose state is the run's."""
+    return federated_updates.learning_process(
         model.initial_weights(run.sizes, run.config.seed),
         optimizer=training.server_optimizer(run),
         schedule=training.client_schedule(run),
     )
+
+
+async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, base: Base) -> None:
+    process = learning_process(run)
     initial = await tff.program.materialize_value(process.initialize())
     state, done = await training.Checkpoints(run).load(initial)
     if done != base.round:

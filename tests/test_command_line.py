@@ -178,6 +178,7 @@ def test_a_run_that_cannot_start_leaves_nothing(tmp_path, tiny_population, monke
     assert (directories.RUNS / "new/config.toml").exists()
 
 
+@pytest.mark.heavy
 def test_tensorboard_starts():
     done = subprocess.run(
         [pathlib.Path(sys.executable).with_name("tensorboard"), "--version"],

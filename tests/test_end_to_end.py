@@ -234,6 +234,7 @@ def test_export_elsewhere_and_not_over_other_files(run, tmp_path):
     assert (tmp_path / "other/thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.heavy
 def test_killed_and_resumed_is_as_unbroken(run, place, population):
     """SIGKILL after the first checkpoint; the rest of the run must be the same."""
     out = place / "killed"
@@ -277,6 +278,7 @@ def test_killed_and_resumed_is_as_unbroken(run, place, population):
     assert ours["perplexity"] == pytest.approx(theirs["perplexity"], rel=1e-3)
 
 
+@pytest.mark.heavy
 def test_a_run_with_subwords(run, place, population):
     """It is evaluated on the words of the run with words, those outside its vocabulary too.
 
@@ -479,6 +481,7 @@ def test_statistics_of_a_population(population):
     assert "no such population" in fails(2, "population", "stats", "nowhere.sqlite")
 
 
+@pytest.mark.heavy
 def test_a_killed_build_of_virtual_phones_goes_on(tmp_path):
     build = ["prepare", "--corpus", "chitchat", "--phones", 1_500_000, "--out", "big.sqlite"]
     begun = subprocess.Popen(

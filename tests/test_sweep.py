@@ -38,6 +38,8 @@ server.learning_rate = { low = 0.5, high = 1.0, log = true }
 """
 
 
+pytestmark = pytest.mark.heavy
+
 ARGUMENTS = ["sweep", "--config", "rates.toml", "--out", "out"]
 
 

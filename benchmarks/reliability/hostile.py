@@ -23,7 +23,8 @@ import numpy as np
 from benchmarks.reliability import commands, ground
 from benchmarks.reliability.cases import Case
 from benchmarks.reliability.ground import Ground
-from fedkeyboard import hashed
+from fedkeyboard import hashed, streams
+from fedkeyboard.streams import Stream
 
 _BOMB = 1 << 30
 
@@ -286,7 +287,7 @@ def _seal(package: pathlib.Path) -> None:
 
 def _changed(path: pathlib.Path) -> None:
     content = bytearray(path.read_bytes())
-    generator = np.random.default_rng(len(content))
+    generator = streams.generator(len(content), Stream.BENCHMARKS)
     for position in generator.integers(len(content), size=20):
         content[position] ^= int(generator.integers(1, 256))
     path.write_bytes(content)

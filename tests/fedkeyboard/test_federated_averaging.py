@@ -29,7 +29,7 @@ def process(initial, sizes):
     return build
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["adam", pytest.param("sgd", marks=pytest.mark.heavy)])
 def test_equals_tffs_weighted_fed_avg(
     run_rounds, process, assert_same_movement, initial, sizes, phones, name
 ):
@@ -50,6 +50,7 @@ def test_equals_tffs_weighted_fed_avg(
     assert metrics[1]["client_work"]["loss_sum"] < sums["loss_sum"]
 
 
+@pytest.mark.heavy
 def test_fed_prox_is_tffs_with_the_papers_sign(
     run_rounds, process, assert_same_movement, initial, sizes, phones
 ):

@@ -34,7 +34,7 @@ def their_data(phones):
     return [textbook.phone_data(p, len(p)).repeat(EPOCHS) for p in phones]
 
 
-@pytest.mark.parametrize("name", ["momentum", "yogi"])
+@pytest.mark.parametrize("name", ["momentum", pytest.param("yogi", marks=pytest.mark.heavy)])
 def test_equals_tffs_weighted_mime_lite(
     run_rounds, process, assert_same_movement, initial, sizes, phones, their_data, name
 ):
@@ -53,6 +53,7 @@ def test_equals_tffs_weighted_mime_lite(
     assert metrics[2]["client_work"]["loss_sum"] < metrics[0]["client_work"]["loss_sum"]
 
 
+@pytest.mark.heavy
 def test_a_schedule_counts_rounds_as_in_tffs(
     run_rounds, process, assert_same_movement, initial, sizes, phones, their_data
 ):

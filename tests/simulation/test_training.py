@@ -40,7 +40,7 @@ def run(tmp_path):
     "overrides",
     [
         ["client.warmup_rounds=2", "client.decay_rounds=4"],
-        ["client.algorithm=fedsgd"],
+        pytest.param(["client.algorithm=fedsgd"], marks=pytest.mark.heavy),
         ["client.algorithm=mime_lite", "server.decay_rounds=5"],
     ],
     ids=["fedavg", "fedsgd", "mime_lite"],

@@ -2,6 +2,7 @@ import hashlib
 import json
 import math
 import pathlib
+import shutil
 import unicodedata
 
 import numpy as np
@@ -54,6 +55,24 @@ def export(weights, sizes, tokenizer, converted, monkeypatch):
         return package.export(directory, **{**arguments, **changes})
 
     return run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return tmp_path_factory.mktemp("made") / "export"
+
+
+@pytest.fixture
+def package_in(export, made):
+    """Returns a function that puts the package of the default arguments into a place."""
+
+    def put(directory):
+        if not made.exists():
+            export(made)
+        shutil.copytree(made, directory)
+        return contents(directory)
+
+    return put
 
 
 def contents(directory):
@@ -191,10 +210,9 @@ def test_the_long_text_is_long_for_any_length():
     assert len(words(golden.texts(100)[-1])) > 100
 
 
-def test_an_older_package_is_replaced(export, tmp_path, make_weights, sizes):
+def test_an_older_package_is_replaced(export, package_in, tmp_path, make_weights, sizes):
     directory = tmp_path / "export"
-    export(directory)
-    before = contents(directory)
+    before = package_in(directory)
     # A file that an older version's manifest has.
     (directory / "of_an_older_version.txt").write_text("old")
     manifest = json.loads((directory / "manifest.json").read_text())
@@ -244,10 +262,11 @@ def refuse(*_):
         (package.importlib.metadata, "version"),
     ],
 )
-def test_a_failed_export_leaves_the_old_package(export, tmp_path, monkeypatch, place, name):
+def test_a_failed_export_leaves_the_old_package(
+    export, package_in, tmp_path, monkeypatch, place, name
+):
     directory = tmp_path / "export"
-    export(directory)
-    before = contents(directory)
+    before = package_in(directory)
     monkeypatch.setattr(place, name, refuse)
     with pytest.raises(RunFailure, match="refused"):
         export(directory)
@@ -257,10 +276,11 @@ def test_a_failed_export_leaves_the_old_package(export, tmp_path, monkeypatch, p
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("failing", ["old", "export"])
-def test_a_failed_swap_leaves_the_old_package(export, tmp_path, monkeypatch, failing, error):
+def test_a_failed_swap_leaves_the_old_package(
+    export, package_in, tmp_path, monkeypatch, failing, error
+):
     directory = tmp_path / "export"
-    export(directory)
-    before = contents(directory)
+    before = package_in(directory)
     rename, failed = pathlib.Path.rename, []
 
     def rename_badly(self, to):
@@ -278,10 +298,9 @@ def test_a_failed_swap_leaves_the_old_package(export, tmp_path, monkeypatch, fai
     assert list(tmp_path.iterdir()) == [directory]
 
 
-def test_what_a_killed_process_left_is_taken_up(export, tmp_path, monkeypatch):
+def test_what_a_killed_process_left_is_taken_up(export, package_in, tmp_path, monkeypatch):
     directory = tmp_path / "export"
-    export(directory)
-    before = contents(directory)
+    before = package_in(directory)
     left = tmp_path / ".export.abc.part"
     (left / "new").mkdir(parents=True)
     directory.rename(left / "old")
@@ -294,9 +313,11 @@ def test_what_a_killed_process_left_is_taken_up(export, tmp_path, monkeypatch):
     assert sorted(tmp_path.iterdir()) == [busy, directory]
 
 
-def test_the_package_is_never_a_mixture(export, tmp_path, monkeypatch, make_weights, sizes):
+def test_the_package_is_never_a_mixture(
+    export, package_in, tmp_path, monkeypatch, make_weights, sizes
+):
     directory = tmp_path / "export"
-    export(directory)
+    package_in(directory)
     seen, rename = [contents(directory)], pathlib.Path.rename
 
     def watched(self, to):
@@ -338,11 +359,11 @@ def test_an_unwritable_place_is_one_line(export, tmp_path):
         export(tmp_path / "file" / "export")
 
 
-def test_manifests_of_other_formats_are_refused(export, tmp_path):
+def test_manifests_of_other_formats_are_refused(package_in, tmp_path):
     with pytest.raises(UserError, match="not a phone package"):
         manifests.load(tmp_path)
     directory = tmp_path / "export"
-    export(directory)
+    package_in(directory)
     path = directory / "manifest.json"
     written = json.loads(path.read_text())
 
@@ -375,7 +396,11 @@ def test_the_file_in_the_package_is_the_models(export, tmp_path, exported):
 
 @pytest.mark.parametrize(
     ("precision", "train_storage"),
-    [("int8", "int8"), ("float16", "int8"), ("float32", "float32")],
+    [
+        ("int8", "int8"),
+        pytest.param("float16", "int8", marks=pytest.mark.heavy),
+        pytest.param("float32", "float32", marks=pytest.mark.heavy),
+    ],
 )
 def test_precisions_are_measured_on_unseen_text(
     export, tmp_path, tokenizer, sizes, precision, train_storage
@@ -414,9 +439,9 @@ def test_accuracy_is_that_of_the_evaluation(exported, tokenizer, sizes):
     assert 0 < hits.top3 < hits.words
 
 
-def test_what_lies_in_a_package_and_is_not_its_own_is_not_removed(export, tmp_path):
+def test_what_lies_in_a_package_and_is_not_its_own_is_not_removed(export, package_in, tmp_path):
     directory = tmp_path / "export"
-    export(directory)
+    package_in(directory)
     (directory / "update.npz").write_text("learned all night")
     with pytest.raises(UserError, match="holds update.npz, which is not a phone package's"):
         export(directory)
