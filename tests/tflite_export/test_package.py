@@ -113,7 +113,7 @@ def test_the_package_is_what_its_manifest_says(export, tmp_path, weights):
     assert {path.stat().st_mode & 0o444 for path in directory.iterdir()} == {0o444}
 
 
-def test_the_signatures_are_those_of_the_file(export, tmp_path):
+def test_the_signatures_are_those_of_the_file(package_in, tmp_path):
     def tensor(kind, *shape):
         return {"shape": list(shape), "type": kind}
 
@@ -151,15 +151,15 @@ def test_the_signatures_are_those_of_the_file(export, tmp_path):
         "set_weights": {"inputs": weights, "outputs": {"done": count}},
         "reset": {"inputs": {"anything": number}, "outputs": {"done": count}},
     }
-    export(tmp_path / "export")
+    package_in(tmp_path / "export")
     assert manifests.load(tmp_path / "export").model_dump()["signatures"] == {
         "model_infer.tflite": inference,
         "model_train.tflite": {**inference, **learning},
     }
 
 
-def test_golden_examples_are_reproduced(export, tmp_path, tokenizer, sizes):
-    export(tmp_path / "export")
+def test_golden_examples_are_reproduced(package_in, tmp_path, tokenizer, sizes):
+    package_in(tmp_path / "export")
     content = (tmp_path / "export" / "golden.json").read_bytes()
     assert content.isascii()
     examples = json.loads(content)["examples"]
@@ -176,9 +176,9 @@ def test_golden_examples_are_reproduced(export, tmp_path, tokenizer, sizes):
         assert example["probabilities"] == [probability for _, probability in suggested]
 
 
-def test_suggestions_are_spelled_as_people_write(export, tmp_path, tokenizer):
+def test_suggestions_are_spelled_as_people_write(package_in, tmp_path, tokenizer):
     """Of the fixture's Greek words, which end in a sigma that is no final one."""
-    export(tmp_path / "export")
+    package_in(tmp_path / "export")
     assert dict(tokenizer.spellings) == {"οσ": "ος", "οδοσ": "οδος"}
     content = json.loads((tmp_path / "export" / "golden.json").read_text())
     shown = {word for example in content["examples"] for word in example["suggestions"]}
@@ -388,8 +388,8 @@ def test_the_schema_is_that_of_the_manifest():
     assert json.loads(committed.read_text()) == manifests.schema()
 
 
-def test_the_file_in_the_package_is_the_models(export, tmp_path, exported):
-    export(tmp_path / "export")
+def test_the_file_in_the_package_is_the_models(package_in, tmp_path, exported):
+    package_in(tmp_path / "export")
     packaged = LiteModel(tmp_path / "export" / "model_infer.tflite")
     assert packaged.suggest([5, 6, 7]) == exported.suggest([5, 6, 7])
 
