@@ -7,7 +7,10 @@
 #   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
 #   make evaluate|export|verify|personalize|compare RUN=D
 #   make demo [RUN=D|PACKAGE=D] [PORT=N] a keyboard in a web page, of an exported package
-#   make test-web                        its tests, in Chromium
+#   make test                            the tests, but for those of
+#   make test-heavy                      which take longest
+#   make torture                         kills, bad input and full disks against every command
+#   make test-web                        the demo's tests, in Chromium
 #   make test-android                    the Android client's core, in LiteRT on this machine's Java
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
