@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+import click
 import typer
 from rich.console import Console
 from rich.measure import Measurement
@@ -37,6 +38,9 @@ app = typer.Typer(
 
 population_commands = typer.Typer(help="Population files.", no_args_is_help=True)
 app.add_typer(population_commands, name="population")
+
+# What nobody means to exceed; without it a slip would never end.
+_MANY = 10_000_000
 
 _OUT = Console()
 _ERR = Console(stderr=True)
@@ -117,16 +121,18 @@ def prepare(
         str | None, typer.Option(help="Read one split of TFF's, such as train; default, all.")
     ] = None,
     min_sentences: Annotated[
-        int, typer.Option(help="Leave out users with fewer usable messages.")
+        int, typer.Option(max=_MANY, help="Leave out users with fewer usable messages.")
     ] = 5,
-    max_sentences: Annotated[int, typer.Option(help="Keep a user's first so many.")] = 500,
+    max_sentences: Annotated[
+        int, typer.Option(max=_MANY, help="Keep a user's first so many.")
+    ] = 500,
     keep_links: Annotated[
         bool, typer.Option("--keep-links", help="Leave links, mentions and placeholders in.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Draws who is held out.")] = 0,
+    seed: Annotated[int, typer.Option(max=2**64 - 1, help="Draws who is held out.")] = 0,
     phones: Annotated[
         int | None,
-        typer.Option(help="Multiply the training users to so many virtual phones."),
+        typer.Option(max=2**31, help="Multiply the training users to so many virtual phones."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a population that is at --out.")
@@ -191,13 +197,17 @@ def prepare(
 def stats(
     file: Annotated[pathlib.Path, typer.Argument(metavar="FILE", help="A population file.")],
     vocabulary_size: Annotated[
-        int, typer.Option(min=8, help="Of the vocabulary whose misses are counted.")
+        int, typer.Option(min=8, max=1_000_000, help="Of the vocabulary whose misses are counted.")
     ] = 10_000,
     minimum_users: Annotated[
         int | None,
-        typer.Option(min=1, help="How many wrote a word of it; default, as in an experiment."),
+        typer.Option(
+            min=1, max=_MANY, help="How many wrote a word of it; default, as in an experiment."
+        ),
     ] = None,
-    sample: Annotated[int, typer.Option(min=1, help="Read at most so many phones a split.")] = 2000,
+    sample: Annotated[
+        int, typer.Option(min=1, max=_MANY, help="Read at most so many phones a split.")
+    ] = 2000,
     as_json: AsJson = False,
 ) -> None:
     """Describe a population: words per phone, what a vocabulary misses, how users differ."""
@@ -234,7 +244,7 @@ def fleet(
     config: Annotated[
         pathlib.Path, typer.Option(help="The experiment: a TOML file, or a bundled one's name.")
     ],
-    rounds: Annotated[int, typer.Option(min=1, help="How many to simulate.")] = 3000,
+    rounds: Annotated[int, typer.Option(min=1, max=_MANY, help="How many to simulate.")] = 3000,
     set_: Overrides = None,
     population: OtherPopulation = None,
     out: Annotated[
@@ -422,7 +432,7 @@ def export(
     ] = "int8",
     split: Split = "test",
     sentences: Annotated[
-        int, typer.Option(min=1, help="Of each user, to measure the precisions on.")
+        int, typer.Option(min=1, max=_MANY, help="Of each user, to measure the precisions on.")
     ] = MEASURED_SENTENCES,
     moved_to: MovedPopulation = None,
     as_json: AsJson = False,
@@ -481,10 +491,10 @@ def personalize(
         list[float] | None, typer.Option(help="Of SGD on the phone; default, 0.1.")
     ] = None,
     epochs: Annotated[
-        list[int] | None, typer.Option(help="Passes over the user's text; default, 3.")
+        list[int] | None, typer.Option(max=1000, help="Passes over the user's text; default, 3.")
     ] = None,
     batch_size: Annotated[
-        list[int] | None, typer.Option(help="Sentences in a batch; default, 16.")
+        list[int] | None, typer.Option(max=1_000_000, help="Sentences in a batch; default, 16.")
     ] = None,
     layers: Annotated[
         list[str] | None,
@@ -584,7 +594,7 @@ def aggregate(
     out: Annotated[pathlib.Path, typer.Option(help="The new run directory, one round further.")],
     minimum_updates: Annotated[
         int | None,
-        typer.Option(min=1, help="How many must be left; default, half of those given."),
+        typer.Option(min=1, max=_MANY, help="How many must be left; default, half of those given."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -863,13 +873,21 @@ def main() -> None:
     sys.unraisablehook = _thrown_away
     try:
         try:
-            app(prog_name="fedkeyboard")
+            # Not by typer's own handling: it draws a box around what is a line here.
+            sys.exit(app(prog_name="fedkeyboard", standalone_mode=False))
         finally:
             sys.stdout.flush()  # Here, where what fails becomes a line.
     except SystemExit as ended:
         if ended.code == 130:  # typer's own code for Ctrl-C
             _fail("stopped", 1)
         raise
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        message = error.format_message().rstrip(".")
+        name = error.ctx.command_path if error.ctx else "fedkeyboard"
+        _fail(f"{message}; see {name} -h", error.exit_code)
     except BrokenPipeError:  # Who read the output has enough of it.
         _close_stdout()
         sys.exit(1)

@@ -16,6 +16,7 @@ from fedkeyboard.errors import UserError
 
 # TensorFlow counts sentences in int32.
 _LARGEST_BATCH = 1_000_000
+_MOST_EPOCHS = 1000  # As in an experiment and a manifest; no phone trains for longer.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +50,9 @@ class LocalTraining:
             value = getattr(self, name)
             if not tf.is_symbolic_tensor(value) and not 0 < value <= tf.float32.max:
                 raise UserError(f"{name}: {value} given, must be more than 0 and finite in float32")
-        if self.batch_size > _LARGEST_BATCH:
-            raise UserError(
-                f"batch_size: {self.batch_size} given, must be at most {_LARGEST_BATCH}"
-            )
+        for name, most in (("batch_size", _LARGEST_BATCH), ("epochs", _MOST_EPOCHS)):
+            if getattr(self, name) > most:
+                raise UserError(f"{name}: {getattr(self, name)} given, must be at most {most}")
         if not self.proximal_strength >= 0:
             raise UserError(
                 f"proximal_strength: {self.proximal_strength} given, must be at least 0"

@@ -115,7 +115,7 @@ class Client(_Scheduled):
     learning_rate: Rate = 0.5
     proximal_strength: Rate = 0.01
     batch_size: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 16
-    epochs: Annotated[int, pydantic.Field(ge=1, le=10_000)] = 1
+    epochs: Annotated[int, pydantic.Field(ge=1, le=1000)] = 1
     clipping_norm: Annotated[float, pydantic.Field(ge=1e-12, le=1e12, allow_inf_nan=False)] = 5.0
     maximum_sentences: Count = 128
     dropout: Fraction = 0.0

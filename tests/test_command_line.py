@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 
+import click
 import pytest
+import typer
 from commands import FEDKEYBOARD, command, fails
 from rich.console import Console
 
@@ -41,14 +43,42 @@ def test_help_by_either_option_shows_no_type_for_what_takes_no_value(name):
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [
-        (["simulat"], "Did you mean 'simulate'?"),
-        (["simulate", "--confg", "x"], "--config"),
+        (["simulat"], "Did you mean 'simulate'?; see fedkeyboard -h"),
+        (["simulate", "--confg", "x"], "'--config'"),
+        (["simulate", "--config"], "'--config' requires an argument; see fedkeyboard -h"),
+        (["export", "run", "--precision", "int4"], "'int4' is not one of 'int8', 'float16'"),
+        (["evaluate"], "Missing argument 'RUN"),
+        (["population", "stat"], "Did you mean 'stats'?; see fedkeyboard population -h"),
     ],
 )
-def test_a_slip_is_answered_with_what_was_meant(arguments, meant):
+def test_a_slip_is_answered_in_a_line_with_what_was_meant(arguments, meant):
     done = command(*arguments)
-    assert done.returncode == 2
-    assert " ".join(done.stderr.split()).count(meant) == 1
+    assert done.returncode == 2 and done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("fedkeyboard: ") and line.count(meant) == 1
+
+
+def test_no_number_is_without_bound():
+    """A count of 10^30 would go on for ever."""
+
+    def commands(group):
+        for each in group.commands.values():
+            yield from commands(each) if hasattr(each, "commands") else [each]
+
+    numbers = [
+        (each.name, option)
+        for each in commands(typer.main.get_command(cli.app))
+        for option in each.params
+        if isinstance(option.type, click.types.IntParamType | click.IntRange)
+    ]
+    assert len(numbers) > 8
+    assert [(name, option.name) for name, option in numbers if option.type.max is None] == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["population"]])
+def test_without_a_command_it_is_the_help(arguments):
+    done = command(*arguments)
+    assert done.returncode == 2 and "Usage: fedkeyboard" in done.stdout + done.stderr
 
 
 def test_bundled_experiments_and_sweeps_have_names(tmp_path, monkeypatch):

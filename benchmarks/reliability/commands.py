@@ -63,8 +63,8 @@ class Outcome:
             return None
         if self.code not in (0, 1, 2):
             return f"exit code {self.code}: {self.err[-300:]}"
-        # A slip in the options is answered with the usage line instead.
-        if self.code and len(self.complaints) != 1 and "Usage:" not in self.err:
+        # Without a command it is the help.
+        if self.code and len(self.complaints) != 1 and self.arguments:
             return f"{len(self.complaints)} lines of complaint: {self.err[-300:]}"
         return None
 

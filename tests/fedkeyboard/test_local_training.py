@@ -94,6 +94,13 @@ def test_impossible_settings_are_refused(name, value):
         LocalTraining(**{"learning_rate": 0.5, name: value})
 
 
+@pytest.mark.parametrize(("name", "most"), [("batch_size", 10**6), ("epochs", 1000)])
+def test_training_has_an_end(name, most):
+    LocalTraining(0.5, **{name: most})
+    with pytest.raises(UserError, match=f"{name}: {most + 1} given, must be at most {most}"):
+        LocalTraining(0.5, **{name: most + 1})
+
+
 def test_a_negative_proximal_strength_is_refused():
     with pytest.raises(UserError, match="proximal_strength"):
         LocalTraining(0.5, proximal_strength=-0.1)
