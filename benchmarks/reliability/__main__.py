@@ -1,7 +1,7 @@
 """All parts: `python -m benchmarks.reliability [--quick] [--only kills flips ...]`.
 
 Writes `benchmarks/reliability/results.json` after every ten cases, and with `--resume` goes on
-from there; exits with 1 if there is a fault.
+from there, the faults again; exits with 1 if there is a fault.
 """
 
 import argparse
@@ -58,13 +58,16 @@ def main() -> None:
             before = known.get(part, {}) if options.resume else {}
             if before.get("seed") != options.seed:
                 before = {"of": [], "seconds": 0}
-            done = [cases.Result(**of) for of in before["of"]]
+            done = {of["name"]: cases.Result(**of) for of in before["of"] if not of["fault"]}
             began = time.monotonic() - before["seconds"]
-            # All are drawn, so that those to come are what they were to be.
-            rest = list(of_part(made, count, generator))[len(done) :] if len(done) < count else []
-            for found in cases.run(part, rest, options.jobs, console):
-                known[part] = _record(done + found, options.seed, time.monotonic() - began)
-                _write(file, known)
+            if len(done) < count:
+                drawn = list(of_part(made, count, generator))
+                rest = [case for case in drawn if case.name not in done]
+                for found in cases.run(part, rest, options.jobs, console):
+                    done |= {result.name: result for result in found}
+                    ordered = [done[case.name] for case in drawn if case.name in done]
+                    known[part] = _record(ordered, options.seed, time.monotonic() - began)
+                    _write(file, known)
             faults += known[part]["faults"]
         if "rounds" in wanted and not (options.resume and "rounds" in known):
             known["rounds"] = endurance.measure(made, ROUNDS // 10 if options.quick else ROUNDS)

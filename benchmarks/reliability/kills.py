@@ -156,7 +156,7 @@ def cases(made: Ground, count: int, generator: np.random.Generator) -> Iterator[
     for number, command in enumerate(order):
         way = list(ways)[int(generator.integers(len(ways)))]
         after = float(generator.random()) * durations[command.arguments]
-        name = f"{number}: {' '.join(command.arguments[:2])}, {way} after {after:.1f} s"
+        name = f"{number}: {' '.join(command.arguments[:2])}, {way}"
         yield Case(name, _attempt(made, command, ways[way], after))
 
 
