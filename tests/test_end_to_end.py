@@ -165,6 +165,7 @@ def test_a_package_is_verified_by_a_stranger(run, tmp_path, population):
     assert broken.returncode == 1 and "vocabulary.txt: has other contents" in broken.stdout
 
 
+@pytest.mark.heavy
 def test_a_round_of_real_phones_is_that_of_simulated_ones(run, tmp_path, simulated_round):
     """What phones send becomes the next model, from which they may go on."""
     exact = shutil.copytree(run, tmp_path / "run")
@@ -360,6 +361,7 @@ def test_compare_answers_on_a_page(run):
     assert "95% interval" in succeeds("baseline", "local", run)
 
 
+@pytest.mark.heavy
 def test_a_run_whose_population_moved(run, population, tmp_path):
     copy, moved = tmp_path / "copy", tmp_path / "moved.sqlite"
     shutil.copytree(run, copy)

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Sequence
 
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 
 from fedkeyboard.errors import RunFailure
 from tflite_export import flatbuffer
@@ -61,12 +60,7 @@ def check_operators(content: bytes) -> None:
     Raises:
       RunFailure: If not; names the others.
     """
-    others = sorted(
-        code.customCode.decode()
-        for code in flatbuffer.unpack(content).operatorCodes
-        if flatbuffer.kind_of_code(code) == schema.BuiltinOperator.CUSTOM
-    )
-    if others:
+    if others := flatbuffer.custom_operators(content):
         raise RunFailure(
             f"the file needs {', '.join(others)}: only LiteRT's builtin operators run on all phones"
         )

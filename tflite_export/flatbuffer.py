@@ -1,6 +1,8 @@
 """A `.tflite` file's bytes, taken apart and put together again (LiteRT's own schema)."""
 
+import contextlib
 import struct
+from collections.abc import Iterator
 
 import flatbuffers
 import numpy as np
@@ -20,10 +22,30 @@ def unpack(content: bytes) -> schema.ModelT:
       RunFailure: If it is no `.tflite` file. Of one that is made to harm, lists may be of any
         length: see `tflite_export.probe`.
     """
+    with _readable(content) as file:
+        return schema.ModelT.InitFromObj(file)
+
+
+def custom_operators(content: bytes) -> list[str]:
+    """Returns the names of operators that are not builtin ones; errors are those of `unpack`.
+
+    In a hundredth of the time that unpacking takes.
+    """
+    with _readable(content) as file:
+        codes = map(file.OperatorCodes, range(file.OperatorCodesLength()))
+        return sorted(
+            code.CustomCode().decode(errors="replace")
+            for code in codes
+            if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM
+        )
+
+
+@contextlib.contextmanager
+def _readable(content: bytes) -> Iterator[schema.Model]:
     try:
         if content[4:8] != _IDENTIFIER:
             raise ValueError("no TFL3 at its begin")
-        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        yield schema.Model.GetRootAs(content, 0)
     except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunFailure(f"not a .tflite file, or a damaged one: {error}") from error
 

@@ -73,6 +73,7 @@ def test_a_schedule_counts_rounds_as_in_tffs(
     assert_same_movement(ours, theirs, 2e-5)
 
 
+@pytest.mark.heavy
 def test_with_sgd_it_is_fed_avg(run_rounds, process, assert_same_movement, phones):
     """Clipping and batches included."""
     data = [phone_data(p) for p in phones]
@@ -87,6 +88,7 @@ def test_with_sgd_it_is_fed_avg(run_rounds, process, assert_same_movement, phone
     assert_same_movement(ours, theirs, 1e-5)
 
 
+@pytest.mark.heavy
 def test_phones_without_sentences_change_nothing(run_rounds, process, initial, phones):
     adam = server_optimizers.build("adam", 0.01)
     weights, _ = run_rounds(process(adam), [phone_data(phones[0][:0])] * 2, 1)

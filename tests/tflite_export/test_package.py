@@ -19,6 +19,8 @@ from tflite_export.litert import LiteModel
 TRAINING = {"rounds": 3, "algorithm": "federated averaging"}
 METRICS = {"split": "test", "top1_recall": 0.25}
 
+pytestmark = pytest.mark.usefixtures("probed_once")
+
 
 @pytest.fixture(scope="module")
 def converted():
@@ -448,11 +450,11 @@ def test_what_lies_in_a_package_and_is_not_its_own_is_not_removed(export, packag
     assert (directory / "update.npz").read_text() == "learned all night"
 
 
-def test_the_privacy_statement_says_whose_updates_were_read(export, tmp_path):
-    def stated(**training):
-        export(tmp_path / "export", training=training)
-        return manifests.load(tmp_path / "export").privacy.statement
-
+def test_the_privacy_statement_says_whose_updates_were_read(export, package_in, tmp_path):
+    package_in(tmp_path / "made")
+    assert "update files" not in manifests.load(tmp_path / "made").privacy.statement
     settings = {"tokenizer": {"minimum_users": 7}}
-    assert "At least 7 users" in stated(settings=settings) and "update files" not in stated()
-    assert "In 2 further rounds phones sent update files" in stated(rounds_of_updates=[5, 6])
+    export(tmp_path / "export", training={"settings": settings, "rounds_of_updates": [5, 6]})
+    stated = manifests.load(tmp_path / "export").privacy.statement
+    assert "At least 7 users" in stated
+    assert "In 2 further rounds phones sent update files" in stated

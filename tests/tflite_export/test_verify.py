@@ -12,6 +12,8 @@ from fedkeyboard.errors import UserError
 from tflite_export import golden, litert, opened, package, verify
 from tflite_export.learner import Learner
 
+pytestmark = pytest.mark.usefixtures("probed_once")
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, weights, sizes, tokenizer):
