@@ -205,6 +205,7 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
     weights = after.global_model_weights.trainable
     if all(map(np.array_equal, before, tf.nest.flatten(weights))):
         raise RunFailure(f"{run.path}: the updates change nothing")
+    rounds.require(run.rounds_csv, done)
     number = done + 1
     settings = run.config.rounds
     config = run.config.model_copy(

@@ -97,12 +97,19 @@ def readable(path: files.PathLike) -> Iterator[None]:
         raise RunFailure(f"{path}: damaged: {line}; {_REMEDY}") from error
 
 
+def require(path: pathlib.Path, last: int) -> None:
+    """Raises RunFailure if there have been rounds, up to `last`, and their file is gone."""
+    if last and not path.exists():
+        raise RunFailure(f"{path}: missing, with the figures of {last} rounds; {_REMEDY}")
+
+
 def keep(path: pathlib.Path, last: int) -> None:
     """Makes a rounds.csv what it was after round `last`: the columns, and the rows up to it.
 
     A resumed run writes the rows after its checkpoint again. A row that a kill cut short is one of
     them, since a round's checkpoint is written after its row.
     """
+    require(path, last)
     # TFF writes the whole file beside its place for each row.
     for unfinished in path.parent.glob(f"{path.name}_temp*"):
         unfinished.unlink()

@@ -68,7 +68,8 @@ def _attempt(
             outcome = commands.run(arguments, place)
             fault = outcome.fault
             begun = (place / "run/config.toml").exists() and "diverged" not in outcome.err
-            if not fault and arguments[0] == "simulate" and outcome.code == 2 and begun:
+            anew = arguments[0] == "simulate" and "--resume" not in arguments
+            if not fault and anew and outcome.code == 2 and begun:
                 fault = "refused, and a run directory left"
         return f"exit {outcome.code}", fault
 

@@ -295,6 +295,17 @@ def test_rows_of_rounds_after_the_checkpoint_are_not_kept(run, aggregate, tmp_pa
     assert [row["round"] for row in rounds.lines(made.run.rounds_csv)] == ["1", "2"]
 
 
+def test_a_run_that_lost_the_figures_of_its_rounds_says_so(run, aggregate, tmp_path):
+    copy = shutil.copytree(run.path, tmp_path / "copy")
+    (copy / "rounds.csv").unlink()
+    made = runs.Run(copy, run.config, run.tokenizer)
+    with pytest.raises(RunFailure, match="copy/rounds.csv: missing, with the figures of 2 rounds"):
+        aggregate(run=made)
+    assert not (tmp_path / "next/config.toml").exists()
+    with pytest.raises(RunFailure, match="copy/rounds.csv: missing"):
+        rounds.keep(made.rounds_csv, 2)
+
+
 class Stopped(BaseException):
     """A kill, as near as can be: no handler of errors sees it."""
 
