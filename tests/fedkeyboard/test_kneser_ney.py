@@ -80,17 +80,19 @@ def rows(tiny_texts, tiny_tokenizer):
     return [tiny_tokenizer.text(texts, LENGTH).words for texts in tiny_texts]
 
 
-def test_every_distribution_is_as_defined(sentences, rows, tiny_tokenizer):
+def test_every_distribution_is_as_defined(sentences, rows, tiny_texts, tiny_tokenizer):
     """Of a user who was not counted, and of a word that nobody has written."""
     unseen = len(tiny_tokenizer)
     vocabulary = unseen + 1
     model = kneser_ney.Trigram.fit(rows[1:], vocabulary)
     defined = Definitions(itertools.chain(*sentences[1:]), vocabulary)
-    held_out = [*sentences[0], [BEGIN, BEGIN, 5, unseen, unseen, 5, END]]
+    few = tiny_texts[0][:15]
+    held_out = [*sentences[0][: len(few)], [BEGIN, BEGIN, 5, unseen, unseen, 5, END]]
     extra = np.array([[BEGIN, 5, unseen, unseen, 5, END, *[PAD] * (LENGTH - 5)]], np.int32)
+    of_few = tiny_tokenizer.text(few, LENGTH).words
     targets = [n for s in held_out for n in ngrams(s)]
     expected = [[defined.probability(w, n[:2]) for w in range(vocabulary)] for n in targets]
-    found = np.concatenate([model.log_probabilities(part) for part in (rows[0], extra)])
+    found = np.concatenate([model.log_probabilities(part) for part in (of_few, extra)])
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.exp(found), expected, rtol=3e-6)
     # What was to be compared was there: contexts of every kind, and estimated discounts.

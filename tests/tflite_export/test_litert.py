@@ -139,6 +139,7 @@ def test_words_are_suggested_from_two_files(exported, exported_path, tokenizer, 
         ]
 
 
+@pytest.mark.usefixtures("probed_once")
 def test_a_vocabulary_that_does_not_fit_is_refused(exported_path, tokenizer, tmp_path):
     path = tmp_path / "vocabulary.txt"
     lines = [f"{entry}\n" for entry in tokenizer.vocabulary]
