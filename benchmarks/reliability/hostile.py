@@ -221,7 +221,7 @@ def _packages(made: Ground) -> Iterator[tuple[str, Callable[[], tuple[str, str |
         sealed = ", sealed" if seal else ""
         yield f"{name}: {harm}{sealed}, {reader[0]}", _package(made, reader, name, do, seal=seal)
     paths = (
-        *("model.sizes.vocabulary", "model.sizes.length", "model.sizes.units"),
+        *("model.vocabulary", "model.length", "model.units", "model.weights"),
         *("training.settings.client.epochs", "training.settings.client.batch_size"),
         *("training.settings.client.learning_rate", "training.settings.client.maximum_sentences"),
         *("training.rounds", "format", "model.weights_sha256", "files"),
@@ -232,9 +232,18 @@ def _packages(made: Ground) -> Iterator[tuple[str, Callable[[], tuple[str, str |
                 f"manifest: {path} = {str(value)[:12]}, {reader[0]}",
                 _package(made, reader, "manifest.json", _field(path, value), seal=True),
             )
-    for path, value in (("losses", [1.0] * 10**6), ("texts", [{}] * 10**5), ("texts", "x")):
+    for path, value in (
+        *(("training.losses", [1.0] * 10**6), ("training.losses", []), ("training.rows", [[]])),
+        *(
+            ("training.rows", [[10**30]]),
+            ("training.learning_rate", 1e300),
+            ("texts", [{}] * 10**5),
+        ),
+        *(("texts", "x"), ("examples", None), ("sentences", [[]] * 10**5)),
+        *(("probability_tolerance", 1e300), ("probability_tolerance", -1)),
+    ):
         yield (
-            f"golden: {path} of {len(value):,}",
+            f"golden: {path} = {str(value)[:12]}",
             _package(made, _READERS[0], "golden.json", _field(path, value), seal=True),
         )
 
@@ -306,7 +315,9 @@ def _field(path: str, value: Any) -> Callable[[pathlib.Path], None]:
         said = json.loads(file.read_bytes())
         place = said
         for key in parents:
-            place = place.setdefault(key, {})
+            place = place[key]
+        # What is not there would harm nobody.
+        assert last in place, path
         place[last] = value
         file.write_text(json.dumps(said))
 
