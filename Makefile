@@ -81,11 +81,11 @@ demo: $(WEB)/node_modules/.installed
 	@exec node $(WEB)/serve.js "$(PACKAGE)" "$(PORT)"
 
 test: .venv/.synced
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What takes long and is the same in a smaller way in the others: sweeps, kills of whole commands.
 test-heavy: .venv/.synced
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m heavy
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m heavy
 
 test-web: $(WEB)/node_modules/.installed
 	@export PACKAGE="$(PACKAGE)" CHROMIUM="$(CHROMIUM)"; node $(WEB)/test/settings.js && \

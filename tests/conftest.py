@@ -18,6 +18,14 @@ from fedkeyboard.tokenizer import Tokenizer
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# A file is one process's: what takes longest begins first, so that none is alone at the end.
+_LONGEST = ("test_end_to_end.py", "test_aggregation.py", "test_verify.py", "test_package.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
 @pytest.fixture(scope="session")
 def corpus():
     """All messages of the bundled corpus."""
