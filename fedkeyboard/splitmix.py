@@ -1,7 +1,7 @@
 """SplitMix64's finalizer, which makes 64 bits that look random of any others.
 
-Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, figure 14
-(doi:10.1145/2660193.2660195), with the constants of its variant 13.
+Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014
+(doi:10.1145/2660193.2660195).
 """
 
 import numpy as np

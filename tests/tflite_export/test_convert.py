@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from fedkeyboard.errors import RunFailure
-from tflite_export import convert
+from tflite_export import convert, flatbuffer
 
 
 class Module(tf.Module):
@@ -43,6 +43,15 @@ def test_a_custom_operator_in_a_file_is_named(tmp_path):
     content = convert_leniently(tmp_path, allow_custom_ops=True)
     with pytest.raises(RunFailure, match="needs MatrixDeterminant:"):
         convert.check_operators(content)
+
+
+def test_a_custom_operator_in_a_file_of_old_is_named(tmp_path):
+    """Before there were more than 127 operators, their kind stood in another field."""
+    file = flatbuffer.unpack(convert_leniently(tmp_path, allow_custom_ops=True))
+    for code in file.operatorCodes:
+        code.builtinCode = 0
+    with pytest.raises(RunFailure, match="needs MatrixDeterminant:"):
+        convert.check_operators(flatbuffer.pack(file))
 
 
 def test_a_module_that_needs_another_operator_is_refused_on_one_line():
