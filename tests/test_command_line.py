@@ -1,5 +1,6 @@
 """The command line before any work: help, names, slips, terminals of any width, broken outputs."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -108,6 +109,14 @@ def test_a_place_that_is_taken_is_refused_before_tensorflow_is_imported(tmp_path
     )
     assert (done.returncode, done.stdout) == (2, "False\n")
     assert "not empty; give another --out" in done.stderr
+
+
+def test_no_command_compiles_its_libraries():
+    """Where PYTHONDONTWRITEBYTECODE is set each would, for ten seconds: the setup did it."""
+    for name in ("tensorflow", "tensorflow_federated"):
+        source = importlib.util.find_spec(name).origin
+        compiled = pathlib.Path(importlib.util.cache_from_source(source))
+        assert compiled.exists(), "make clean; make .venv/.synced"
 
 
 def test_the_shell_completes_commands_and_options():

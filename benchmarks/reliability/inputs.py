@@ -61,14 +61,15 @@ def _attempt(
 ) -> Callable[[], tuple[str, str | None]]:
     def attempt() -> tuple[str, str | None]:
         with made.copy("tiny.toml", "tiny.sqlite", "messages.csv") as place:
-            if any(word == "run" for word in arguments) and arguments[0] != "simulate":
+            begins = arguments[:1] == ("simulate",)
+            if "run" in arguments and not begins:
                 shutil.copytree(made.directory / "run", place / "run")
             if prepare is not None:
                 prepare(place)
             outcome = commands.run(arguments, place)
             fault = outcome.fault
             begun = (place / "run/config.toml").exists() and "diverged" not in outcome.err
-            anew = arguments[0] == "simulate" and "--resume" not in arguments
+            anew = begins and "--resume" not in arguments
             if not fault and anew and outcome.code == 2 and begun:
                 fault = "refused, and a run directory left"
         return f"exit {outcome.code}", fault
