@@ -16,11 +16,13 @@ export class PhonePackage {
    * @returns {Promise<PhonePackage>}
    */
   static async open(base) {
-    const manifest = JSON.parse(new TextDecoder().decode(await fetched(base, "manifest.json")));
+    const content = await fetched(base, "manifest.json");
+    const manifest = JSON.parse(new TextDecoder().decode(content));
     const { name, version } = manifest.format;
     if (name !== FORMAT || version.split(".")[0] !== "3") {
       throw new Error(`the package is ${name} ${version}; this page reads ${FORMAT} 3`);
     }
+    if (!(await isSealed(content))) throw new Error("manifest.json: damaged");
     return new PhonePackage(manifest, base);
   }
 
@@ -50,6 +52,19 @@ export class PhonePackage {
 export async function sha256(bytes) {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * @param {Uint8Array} content of a manifest
+ * @returns {Promise<boolean>} whether the sha256 in it, before the last four bytes, is that of its
+ *   bytes with 64 zeros in the place of those digits
+ */
+export async function isSealed(content) {
+  const begin = content.length - 4 - 64;
+  if (begin < 0) return false;
+  const zeros = content.slice().fill("0".charCodeAt(), begin, begin + 64);
+  const digits = new TextDecoder().decode(content.subarray(begin, begin + 64));
+  return digits === (await sha256(zeros));
 }
 
 async function fetched(base, name) {

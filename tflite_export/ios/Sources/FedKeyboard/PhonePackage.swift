@@ -21,7 +21,19 @@ public struct PhonePackage {
         guard format.name == "fedkeyboard-phone-package", format.version.hasPrefix("3.") else {
             throw FedKeyboardError("this app reads packages of version 3, not \(format.name) \(format.version)")
         }
+        guard PhonePackage.isSealed(content) else { throw FedKeyboardError("manifest.json: damaged") }
         manifest = try JSONDecoder().decode(Manifest.self, from: content)
+    }
+
+    /// Whether the sha256 in a manifest, before the last four bytes, is that of its bytes with 64 zeros
+    /// in the place of those digits.
+    static func isSealed(_ content: Data) -> Bool {
+        let digits = content.count - 4 - 64 ..< content.count - 4
+        guard digits.lowerBound >= 0 else { return false }
+        var zeros = [UInt8](content)
+        let said = zeros[digits]
+        zeros.replaceSubrange(digits, with: repeatElement(UInt8(ascii: "0"), count: 64))
+        return Array(SHA256.hash(data: zeros).hexadecimal.utf8) == Array(said)
     }
 
     /// Names the weights that `model_train.tflite` opens with.

@@ -74,22 +74,40 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
         const val CHARACTERS = "characters.json"
         private const val FORMAT = "fedkeyboard-phone-package"
         private const val MAJOR = "3"
+        private const val LARGEST_MANIFEST = 4 shl 20
 
         /** Opens a package; throws [FedKeyboardException] if it is none that this version reads. */
         fun open(directory: File): PhonePackage {
             val file = File(directory, MANIFEST)
             if (!file.isFile) throw FedKeyboardException("$file: no such file")
-            val manifest = JsonObject.read(file.readText())
+            if (file.length() > LARGEST_MANIFEST) throw FedKeyboardException("$file: too large for a manifest")
+            val content = file.readBytes()
+            val manifest = JsonObject.read(content.decodeToString())
             val format = manifest.objectOf("format")
             val name = format.string("name")
             val version = format.string("version")
             if (name != FORMAT || version.substringBefore('.') != MAJOR) {
                 throw FedKeyboardException("$file: this app reads $FORMAT $MAJOR, not $name $version")
             }
+            if (!isSealed(content)) throw FedKeyboardException("$file: damaged")
             return PhonePackage(directory, manifest)
         }
     }
 }
+
+/** Returns a manifest's bytes with the sha256 in them that they have with 64 zeros in its place. */
+internal fun sealed(content: ByteArray): ByteArray {
+    val digits = content.size - AFTER_DIGITS - DIGITS until content.size - AFTER_DIGITS
+    if (digits.first < 0) return content
+    val zeros = content.copyOf().apply { fill('0'.code.toByte(), digits.first, digits.last + 1) }
+    val sha256 = hexadecimal(MessageDigest.getInstance("SHA-256").apply { update(zeros) })
+    return sha256.encodeToByteArray().copyInto(zeros, digits.first)
+}
+
+private fun isSealed(content: ByteArray) = content.size > DIGITS && sealed(content).contentEquals(content)
+
+private const val DIGITS = 64
+private const val AFTER_DIGITS = 4
 
 internal fun sha256(file: File): String {
     val digest = MessageDigest.getInstance("SHA-256")

@@ -10,7 +10,7 @@ val PACKAGE_TESTS = mapOf(
             val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
             val text = manifest.readText()
             for (version in listOf("1.0", "2.0", "30.0")) {
-                manifest.writeText(text.replace(VERSION, "\"version\": \"$version\""))
+                manifest.writeSealed(text.replace(VERSION, "\"version\": \"$version\""))
                 val error = assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
                 assertEquals(true, version in error.message!!)
             }
@@ -19,7 +19,7 @@ val PACKAGE_TESTS = mapOf(
     "a package with another second number and unknown members is read" to {
         inTemporary { directory ->
             val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
-            manifest.writeText(manifest.readText().replace(VERSION, "\"version\": \"3.7\", \"new\": [1]"))
+            manifest.writeSealed(manifest.readText().replace(VERSION, "\"version\": \"3.7\", \"new\": [1]"))
             assertEquals(PACKAGE.weightsSha256, PhonePackage.open(directory).weightsSha256)
         }
     },
@@ -28,6 +28,23 @@ val PACKAGE_TESTS = mapOf(
             assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
             val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
             manifest.writeText(manifest.readText().run { take(length / 2) })
+            assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
+        }
+    },
+    "a manifest with one digit changed is refused" to {
+        inTemporary { directory ->
+            val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
+            val text = manifest.readText()
+            for (place in Regex("[0-9]").findAll(text).map { it.range.first }.filter { it % 37 == 0 }) {
+                val digit = if (text[place] == '1') '2' else '1'
+                manifest.writeText(text.replaceRange(place, place + 1, digit.toString()))
+                assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
+            }
+            manifest.writeText(text + " ")
+            assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
+            manifest.writeSealed(text)
+            assertEquals(text, manifest.readText())
+            manifest.writeText(text + " ".repeat(5 shl 20))
             assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
         }
     },
@@ -48,3 +65,6 @@ val PACKAGE_TESTS = mapOf(
 )
 
 private val VERSION = Regex("\"version\": \"3[.0-9]*\"")
+
+/** Writes a manifest with the hash of itself that it should have. */
+internal fun File.writeSealed(text: String) = writeBytes(sealed(text.encodeToByteArray()))

@@ -159,7 +159,7 @@ val PERSONAL_TESTS = mapOf(
                 trainer.writeUpdate(file)
             }
             val manifest = File(packageCopy(File(directory, "other")), PhonePackage.MANIFEST)
-            manifest.writeText(manifest.readText().replace("\"fedavg\"", "\"fedsgd\""))
+            manifest.writeSealed(manifest.readText().replace("\"fedavg\"", "\"fedsgd\""))
             withTrainer(PhonePackage.open(manifest.parentFile)) { trainer, _ ->
                 trainer.train(SENTENCES, PACKAGE.roundSettings)
                 assertFailsWith<IllegalStateException> { trainer.writeUpdate(file) }
@@ -244,7 +244,7 @@ private fun learn(directory: File): Weights {
 /** Returns a copy of the package in whose manifest a hash is another one. */
 private fun renamed(directory: File, sha256: String): PhonePackage {
     val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
-    manifest.writeText(manifest.readText().replace(sha256, "0".repeat(64)))
+    manifest.writeSealed(manifest.readText().replace(sha256, "0".repeat(64)))
     return PhonePackage.open(directory)
 }
 
