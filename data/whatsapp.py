@@ -5,10 +5,12 @@
     12/31/23, 11:59 PM - Anna: text             with a 12-hour clock
 
 A line that does not begin so goes on with the message before. Lines without "Name:" are the
-program's and are skipped and counted. Whether the day or the month comes first is decided by all
-lines: a number above 12 says it, and if there is none, the order in which time does not go back
-more often; if that does not say it either, the day, unless the clock has 12 hours. Times are local
-and taken for UTC: only the order and the hour of day are of use.
+program's and are skipped and counted, as are those whose text iOS begins with a left-to-right mark:
+notices ("Messages and calls are end-to-end encrypted"), and what stands for media. Whether the day
+or the month comes first is decided by all lines: a number above 12 says it, and if there is none,
+the order in which time does not go back more often; if that does not say it either, the day, unless
+the clock has 12 hours. Times are local and taken for UTC: only the order and the hour of day are of
+use.
 """
 
 import re
@@ -50,7 +52,7 @@ def whatsapp(
 ) -> Iterator[Message]:
     """Yields the messages of a chat; raises `UserError` if the file is none."""
     day_first = _day_first(path, name, encoding)
-    begun: tuple[int, _Date, str] | None = None
+    begun: tuple[int, _Date] | None = None
     text = ""
     for number, line in enumerate(opened.lines(path, name, encoding), 1):
         found = _begin(line)
@@ -59,11 +61,14 @@ def whatsapp(
                 text += "\n" + line.rstrip("\r\n")
             continue
         if begun is not None:
-            yield from _message(name, begun, text, day_first, skipped)
-        date, rest = found
-        begun, text = (number, date, rest), rest
+            yield from _message(name, *begun, text, day_first, skipped)
+        date, text = found
+        begun = (number, date)
+        if line.partition(": ")[2].startswith("\u200e"):
+            skipped.add("of a program", f"line {number}")
+            begun = None
     if begun is not None:
-        yield from _message(name, begun, text, day_first, skipped)
+        yield from _message(name, *begun, text, day_first, skipped)
 
 
 def _begin(line: str) -> tuple[_Date, str] | None:
@@ -79,9 +84,8 @@ def _begin(line: str) -> tuple[_Date, str] | None:
 
 
 def _message(
-    name: PathLike, begun: tuple[int, _Date, str], text: str, day_first: bool, skipped: Skipped
+    name: PathLike, number: int, date: _Date, text: str, day_first: bool, skipped: Skipped
 ) -> Iterator[Message]:
-    number, date, _ = begun
     sender = _SENDER.match(text)
     if sender is None:
         skipped.add("of a program", f"line {number}")

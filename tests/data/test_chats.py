@@ -116,7 +116,9 @@ IOS = """[14.11.23, 10:00:00] Anna: \u200eMessages and calls are end-to-end encr
 [14.11.23, 10:00:01] Anna: hello there
 and on the next line: this
 \u200e[14.11.23, 10:00:02] Bob: \u200eimage omitted
+and what goes on with it
 [14.11.23, 10:00:03] Anna added Bob
+[14.11.23, 10:00:04] Bob: look: \u200ehere
 """
 ANDROID = """14/11/2023, 10:00 - Messages and calls are end-to-end encrypted.
 14/11/2023, 10:01 - Anna B.: hello there
@@ -145,11 +147,10 @@ def test_whatsapp(tmp_path):
     path = tmp_path / "_chat.txt"
     messages, skipped = at(path, IOS)
     assert messages == [
-        ("Anna", 1699956000.0, "Messages and calls are end-to-end encrypted."),
         ("Anna", 1699956001.0, "hello there\nand on the next line: this"),
-        ("Bob", 1699956002.0, "image omitted"),
+        ("Bob", 1699956004.0, "look: here"),
     ]
-    assert skipped.counts == {"of a program": 1}
+    assert skipped.counts == {"of a program": 3}
     messages, _ = at(path, ANDROID)
     assert messages == [
         ("Anna B.", 1699956060.0, "hello there"),
