@@ -103,7 +103,8 @@ def export(
       weights: NumPy arrays of `model.weight_shapes(sizes)`.
       sizes: The model's sizes.
       tokenizer: Of `sizes.vocabulary` entries.
-      training: How the weights were made, for the manifest; as JSON.
+      training: How the weights were made, for the manifest; as JSON. Its `settings.client` says how
+        phones go on (`manifest.Client`).
       metrics: The final evaluation, for the manifest; as JSON.
       unseen: What accuracy is measured on; without it the manifest has none.
       precision: Of the file that suggests.

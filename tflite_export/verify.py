@@ -4,6 +4,7 @@ files       sizes and hashes are the manifest's, and nothing else is there
 opening     a child process opens the files and runs them, as what is made to harm may crash
 operators   LiteRT's builtin ones only
 signatures  are the manifest's
+settings    say how a phone trains in a round
 golden      texts give the words, ids and suggestions of `golden.json`, training its losses
 weights     the files have the run's weights, as exactly as they are stored
 training    one step in LiteRT gives the weights that the simulation's client work gives
@@ -125,6 +126,7 @@ def verify(directory: files.PathLike, weights: model.Weights | None = None) -> R
         checks += [
             _checked("operators", checks_of.check_operators),
             _checked("signatures", checks_of.check_signatures),
+            _checked("training settings", checks_of.check_client),
             _checked("golden texts", checks_of.check_texts),
             _checked("golden suggestions", checks_of.check_suggestions),
             _checked("golden training", checks_of.check_training),
@@ -203,6 +205,10 @@ class _Checks:
             if said != exported.signatures():
                 raise RunFailure(f"{name}: has other signatures than the manifest says")
         return ", ".join(self._manifest.signatures[TRAINING_FILE])
+
+    def check_client(self) -> str:
+        client = self._package.client()
+        return f"{client.algorithm}, rate {client.learning_rate:g}, {client.epochs} epochs"
 
     def check_texts(self) -> str:
         if files.read_bytes(self._directory / characters.FILE, at_most=_MOST_GOLDEN) != (

@@ -1,13 +1,14 @@
 """One flipped bit in a file of a population, a run, a package or an update: noticed, or harmless.
 
-A command that reads the file must say what it said before, or fail with one line.
+A command that reads the file must say what it said before, or fail with one line. `aggregate` may
+refuse a damaged update by its name, and must then say what it says without it.
 """
 
 import contextlib
 import json
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -56,9 +57,8 @@ def cases(made: Ground, count: int, generator: np.random.Generator) -> Iterator[
         (str(path.relative_to(made.directory)), ("baseline", "kneser-ney", *_OF_RUN[0][1:]))
         for path in sorted(run.glob("baselines/*"))
     ]
-    readers = {reader for _, reader in kinds}
-    said = {}
-    for reader in readers:
+    said: dict[tuple[str, ...], object] = {}
+    for reader in {*(reader for _, reader in kinds), *map(_without, ground.UPDATES)}:
         with _place(made) as place:
             outcome = commands.run(reader, place)
             if outcome.code != 0:
@@ -68,8 +68,12 @@ def cases(made: Ground, count: int, generator: np.random.Generator) -> Iterator[
         name, reader = kinds[number % len(kinds)]
         yield Case(
             f"{number}: {name}, {' '.join(reader[:2])}",
-            _attempt(made, name, reader, said[reader], int(generator.integers(2**62))),
+            _attempt(made, name, reader, said, int(generator.integers(2**62))),
         )
+
+
+def _without(update: str) -> tuple[str, ...]:
+    return tuple(word for word in ground.AGGREGATE if word != update)
 
 
 @contextlib.contextmanager
@@ -98,7 +102,11 @@ def _said(reader: tuple[str, ...], outcome: commands.Outcome, place: pathlib.Pat
 
 
 def _attempt(
-    made: Ground, name: str, reader: tuple[str, ...], before: object, seed: int
+    made: Ground,
+    name: str,
+    reader: tuple[str, ...],
+    said: Mapping[tuple[str, ...], object],
+    seed: int,
 ) -> Callable[[], tuple[str, str | None]]:
     def attempt() -> tuple[str, str | None]:
         with _place(made) as place:
@@ -117,6 +125,8 @@ def _attempt(
             # It reads all of a package.
             if reader[0] == "verify" and name.startswith("package/"):
                 return "verified", f"byte {position} bit {bit}: exit 0"
+            refused = name in ground.UPDATES and f"{name}: " in outcome.err
+            before = said[_without(name) if refused else reader]
             if not ground.close(_said(reader, outcome, place), before):
                 return "changed", f"byte {position} bit {bit}: exit 0, and another result"
         return ("noticed" if outcome.err.strip() else "harmless"), None

@@ -160,3 +160,11 @@ def probed_once(_probed, monkeypatch):
             _probed.add(digests)
 
     monkeypatch.setattr(probe, "check", once)
+
+
+@pytest.fixture(scope="session")
+def training_record():
+    """How a run says its weights were made, as far as a package needs it."""
+    client = {"algorithm": "fedavg", "learning_rate": 0.5, "batch_size": 4, "epochs": 1}
+    client |= {"clipping_norm": 5.0, "maximum_sentences": 9, "weighting": "uniform"}
+    return {"rounds": 3, "settings": {"client": client}}

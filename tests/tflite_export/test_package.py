@@ -16,7 +16,6 @@ from tflite_export import manifest as manifests
 from tflite_export.learner import weights_sha256
 from tflite_export.litert import LiteModel
 
-TRAINING = {"rounds": 3, "algorithm": "federated averaging"}
 METRICS = {"split": "test", "top1_recall": 0.25}
 
 pytestmark = pytest.mark.usefixtures("probed_once")
@@ -40,7 +39,7 @@ def converted():
 
 
 @pytest.fixture
-def export(weights, sizes, tokenizer, converted, monkeypatch):
+def export(weights, sizes, tokenizer, training_record, converted, monkeypatch):
     for convert in (package.inference_file, package.training_file):
         monkeypatch.setattr(package, convert.__name__, converted(convert))
 
@@ -49,7 +48,7 @@ def export(weights, sizes, tokenizer, converted, monkeypatch):
             "weights": weights,
             "sizes": sizes,
             "tokenizer": tokenizer,
-            "training": TRAINING,
+            "training": training_record,
             "metrics": METRICS,
             "precision": "float32",
             "train_storage": "float32",
@@ -81,7 +80,7 @@ def contents(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def test_the_package_is_what_its_manifest_says(export, tmp_path, weights):
+def test_the_package_is_what_its_manifest_says(export, training_record, tmp_path, weights):
     directory = tmp_path / "deep" / "export"
     assert export(directory).passed
     manifest = manifests.load(directory)
@@ -110,7 +109,7 @@ def test_the_package_is_what_its_manifest_says(export, tmp_path, weights):
         "length": 6,
         "weights": 50 * 8 + 2 * 8 * 36 + 36 + 12 * 8 + 50,
     }
-    assert (manifest.training, manifest.metrics) == (TRAINING, METRICS)
+    assert (manifest.training, manifest.metrics) == (training_record, METRICS)
     assert [path.name for path in directory.parent.iterdir()] == ["export"]
     assert {path.stat().st_mode & 0o444 for path in directory.iterdir()} == {0o444}
 
@@ -450,10 +449,12 @@ def test_what_lies_in_a_package_and_is_not_its_own_is_not_removed(export, packag
     assert (directory / "update.npz").read_text() == "learned all night"
 
 
-def test_the_privacy_statement_says_whose_updates_were_read(export, package_in, tmp_path):
+def test_the_privacy_statement_says_whose_updates_were_read(
+    export, package_in, training_record, tmp_path
+):
     package_in(tmp_path / "made")
     assert "update files" not in manifests.load(tmp_path / "made").privacy.statement
-    settings = {"tokenizer": {"minimum_users": 7}}
+    settings = training_record["settings"] | {"tokenizer": {"minimum_users": 7}}
     export(tmp_path / "export", training={"settings": settings, "rounds_of_updates": [5, 6]})
     stated = manifests.load(tmp_path / "export").privacy.statement
     assert "At least 7 users" in stated

@@ -16,10 +16,15 @@ pytestmark = pytest.mark.usefixtures("probed_once")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, weights, sizes, tokenizer):
+def whole(tmp_path_factory, weights, sizes, tokenizer, training_record):
     directory = tmp_path_factory.mktemp("package") / "export"
     package.export(
-        directory, weights=weights, sizes=sizes, tokenizer=tokenizer, training={}, metrics=None
+        directory,
+        weights=weights,
+        sizes=sizes,
+        tokenizer=tokenizer,
+        training=training_record,
+        metrics=None,
     )
     return directory
 
@@ -57,7 +62,7 @@ def replace(directory, name, content):
 
 def test_a_whole_package_passes(whole, weights):
     report = verify.verify(whole, weights)
-    assert report.passed and len(report.checks) == 11
+    assert report.passed and len(report.checks) == 12
     assert {timing.file for timing in report.timings} == {
         "model_infer.tflite",
         "model_train.tflite",
@@ -65,7 +70,7 @@ def test_a_whole_package_passes(whole, weights):
     assert all(0 < timing.p50 <= timing.p99 for timing in report.timings)
     json.dumps(report.as_dict(), allow_nan=False)
     stranger = verify.verify(whole)
-    assert stranger.passed and len(stranger.checks) == 9
+    assert stranger.passed and len(stranger.checks) == 10
 
 
 def test_contents_that_changed(broken):
@@ -242,14 +247,16 @@ def test_a_manifest_with_numbers_that_no_package_has(broken, place, value):
     [("epochs", 10**30), ("batch_size", 10**30), ("maximum_sentences", 10**12), ("epochs", 0)],
 )
 def test_rounds_that_never_end_are_refused(broken, key, value):
-    client = {"algorithm": "fedavg", "learning_rate": 0.5, "batch_size": 4, "epochs": 1}
-    client |= {"clipping_norm": 5.0, "maximum_sentences": 9, "weighting": "uniform"}
-    change(broken, "manifest.json", lambda m: m["training"].update(settings={"client": client}))
     assert opened.Package(broken).client().epochs == 1
-    client[key] = value
-    change(broken, "manifest.json", lambda m: m["training"].update(settings={"client": client}))
+
+    def edit(manifest):
+        manifest["training"]["settings"]["client"][key] = value
+
+    change(broken, "manifest.json", edit)
     with pytest.raises(UserError, match="does not say how phones train"):
         opened.Package(broken).client()
+    name, seen = failed(broken)
+    assert name == "training settings" and "does not say how phones train" in seen
 
 
 @pytest.mark.parametrize(
