@@ -86,10 +86,10 @@ def _nothing_left(out: pathlib.Path, latest: str | None) -> Iterator[None]:
     except Exception as error:
         stopped = isinstance(error.__cause__, KeyboardInterrupt)
         if not stopped and not rounds.any_done(out / "rounds.csv"):
-            # With config.toml it would be a run, so that goes first.
-            for name in ("config.toml", ""):
-                with contextlib.suppress(OSError):
-                    (shutil.rmtree if not name else pathlib.Path.unlink)(out / name)
+            with contextlib.suppress(OSError):
+                # With it, what is left if this is killed would be a run.
+                (out / "config.toml").unlink(missing_ok=True)
+                shutil.rmtree(out)
             directories.point_latest_back(out, latest)
         raise
 
