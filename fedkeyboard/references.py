@@ -62,8 +62,12 @@ class Part:
         """Returns the part's values, fetched once."""
         if self._fetching is None:
             self._fetching = self._submit(self._fetch())
+        fetching = asyncio.wrap_future(self._fetching)
+        # Where another value failed nobody waits for this one, and asyncio would complain on stderr
+        # that nobody heard of its error.
+        fetching.add_done_callback(lambda done: done.cancelled() or done.exception())
         # Whoever no longer waits takes nothing from the others who do.
-        return await asyncio.shield(asyncio.wrap_future(self._fetching))
+        return await asyncio.shield(fetching)
 
     async def _fetch(self) -> list[Any]:
         remote = await self.remote()

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 from typing import Any
@@ -44,6 +45,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="draws moments, bytes and bits")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="at once")
     options = parser.parse_args()
+    # A shell starts what goes on in the background with Ctrl-C ignored, nohup with SIGHUP ignored,
+    # and children inherit that, but no handler: of the commands, these signals are to end them.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     console = Console(stderr=True)
     file = FILE.with_name("results-quick.json") if options.quick else FILE
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

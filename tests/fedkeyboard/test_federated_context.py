@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import gc
 import logging
 
 import numpy as np
@@ -215,6 +216,28 @@ def test_who_no_longer_waits_leaves_the_value_to_others(worker):
         assert await result.get_value() == 8
 
     asyncio.run(run())
+
+
+def test_nobody_complains_of_an_error_that_nobody_waited_for(worker):
+    """As when another of the values that are fetched together has failed already."""
+    complaints = []
+
+    async def run():
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+        state, metrics = round_of(initial(), [[np.zeros([2, 4], np.int32)]])
+        waiting = asyncio.create_task(metrics[0].get_value())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(Exception, match="4"):
+            await tff.program.materialize_value(state)
+        with pytest.raises(Exception, match="4"):
+            await metrics[0].get_value()
+        del state, metrics, waiting
+        await asyncio.sleep(0)
+        gc.collect()
+
+    asyncio.run(run())
+    assert complaints == []
 
 
 def test_values_for_different_numbers_of_clients(worker):
