@@ -172,7 +172,9 @@ def _failure(worker: Worker, error: grpc.RpcError) -> RunFailure | None:
                 "the usual cause is too little memory: use fewer concurrent clients or a smaller "
                 "cohort, then "
             )
-        return RunFailure(f"TFF's worker died ({words}); {cause}continue with --resume")
+        return RunFailure(
+            f"TFF's worker died ({words}); {cause}give the same command again (simulate: --resume)"
+        )
     if unavailable or error.code() is grpc.StatusCode.FAILED_PRECONDITION:
         return RunFailure(f"TFF's worker refused a call: {' '.join(error.details().split())}")
     return None
