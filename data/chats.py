@@ -17,19 +17,18 @@ from typing import Any
 from xml.parsers import expat
 
 from data import messages, opened
-from data.json_text import JsonText
+from data.json_text import JsonText, TooLong
 from data.messages import Message, PathLike, Skipped
 from fedkeyboard.errors import UserError
 
-_READ = 1 << 16
+_READ = 1 << 20
+# Bytes of an element; pictures are attributes. Expat begins again with each block of one.
+_LONGEST_ELEMENT = 1 << 25
 _OWNER = "owner"  # Of an SMS backup, who has no number of its own there.
 
 
 def telegram(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Message]:
     """Yields the messages of a Telegram export; raises `UserError` if it is none."""
-
-    def of_chat(chat: Any) -> Iterator[Any]:
-        yield from chat.get("messages", ()) if isinstance(chat, dict) else ()
 
     def found(content: JsonText) -> Iterator[Any]:
         for key in content.members():
@@ -40,11 +39,11 @@ def telegram(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Messa
                 for of_chats in content.members():
                     if of_chats == "list":
                         for _ in content.elements():
-                            yield from of_chat(content.value())
+                            yield from _of_messages(content)
                     else:
-                        content.value()
+                        content.skip()
             else:
-                content.value()
+                content.skip()
 
     for row, place, record in _records(path, name, found):
         if record.get("type") != "message":
@@ -64,16 +63,7 @@ def telegram(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Messa
 
 def discord(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Message]:
     """Yields the messages of a Discord export; raises `UserError` if it is none."""
-
-    def found(content: JsonText) -> Iterator[Any]:
-        for key in content.members():
-            if key == "messages":
-                for _ in content.elements():
-                    yield content.value()
-            else:
-                content.value()
-
-    for row, place, record in _records(path, name, found):
+    for row, place, record in _records(path, name, _of_messages):
         author = record.get("author")
         author = author if isinstance(author, dict) else {}
         if record.get("type") not in ("Default", "Reply", None) or author.get("isBot"):
@@ -122,14 +112,15 @@ def slack(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Message]
 def sms(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Message]:
     """Yields the messages of an SMS backup; raises `UserError` if it is none, or has entities."""
     found: list[dict[str, str]] = []
-    root: list[str] = []
+    elements, root = 0, ""
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        root.append(tag)
+        nonlocal elements, root
+        elements, root = elements + 1, root or tag
         if tag == "sms":
             found.append(attributes)
         elif tag == "mms":
-            skipped.add("with pictures (MMS)", f"element {len(root)}")
+            skipped.add("with pictures (MMS)", f"element {elements}")
 
     def declared(*_: Any) -> None:
         raise UserError(f"{name}: declares entities, which no backup does; it is not read")
@@ -138,12 +129,18 @@ def sms(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Message]:
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = declared
     parser.buffer_text = True
-    row = 0
+    row = read = 0
     try:
         with opened.binary(path, name) as file:
             while True:
                 block = file.read(_READ)
                 parser.Parse(block, not block)
+                read += len(block)
+                if read - parser.CurrentByteIndex > _LONGEST_ELEMENT:
+                    raise UserError(
+                        f"{name}: after message {row} is an element of more than "
+                        f"{_LONGEST_ELEMENT:,} bytes, which no backup has"
+                    )
                 for attributes in found:
                     row += 1
                     sender = _OWNER if attributes.get("type") == "2" else attributes.get("address")
@@ -161,9 +158,9 @@ def sms(path: PathLike, name: PathLike, skipped: Skipped) -> Iterator[Message]:
                     break
     except expat.ExpatError as error:
         raise UserError(f"{name}: not XML, or cut short, after message {row}") from error
-    except opened.DAMAGED as error:
+    except OSError as error:
         raise UserError(f"{name}: cannot be read after message {row}") from error
-    if "smses" not in root[:1]:
+    if root != "smses":
         raise UserError(f"{name}: not a backup of SMS: it does not begin with smses")
 
 
@@ -178,12 +175,24 @@ def _records(path: PathLike, name: PathLike, found: Any) -> Iterator[tuple[int, 
                     raise ValueError
                 yield number, f"message {number}", record
             content.end()
-    except (ValueError, RecursionError, *opened.DAMAGED) as error:
+    except TooLong as error:
+        raise UserError(f"{name}: after message {number} is {error}") from error
+    except (ValueError, RecursionError, OSError) as error:
         raise UserError(
             f"{name}: not such an export, or cut short, after message {number}; export it again"
         ) from error
     if not number:
         raise UserError(f"{name}: there are no messages in it; is it such an export?")
+
+
+def _of_messages(content: JsonText) -> Iterator[Any]:
+    """Yields what stands in the array `messages` of an object."""
+    for key in content.members():
+        if key == "messages":
+            for _ in content.elements():
+                yield content.value()
+        else:
+            content.skip()
 
 
 def _message(

@@ -132,6 +132,12 @@ def _check_options(form: str, name: PathLike, options: dict[str, str | None]) ->
         if value is not None and option not in _OPTIONS[form]:
             said = f"--{option.replace('_', '-')}"
             raise UserError(f"{name}: {said} is not for {form}; leave it out")
+    time_format = options.get("time_format")
+    if time_format is not None and not times.is_format(time_format):
+        raise UserError(
+            f"--time-format: {time_format!r} cannot be read; give directives of Python's strptime, "
+            "each once, such as '%d.%m.%Y %H:%M'"
+        )
 
 
 def _read(
@@ -179,7 +185,7 @@ def _form(path: PathLike, name: PathLike) -> str:
         return "leaf"
     if name != path:
         raise UserError(f"{name}: a pipe has no name that says its format; give --format")
-    ending = os.path.splitext(opened.inner_name(path))[1].lower()
+    ending = os.path.splitext(opened.inner_name(path, name))[1].lower()
     if ending in _ENDINGS:
         return _ENDINGS[ending]
     if ending == _JSON:
@@ -192,7 +198,7 @@ def _form_of_json(path: PathLike) -> str:
     try:
         with opened.text(path, path) as file:
             begin = file.read(_BEGINNING).lstrip()
-    except (UnicodeError, *opened.DAMAGED):
+    except (UnicodeError, OSError):
         return "leaf"  # Which says what is wrong with it.
     if begin.startswith("["):
         keys = set(re.findall(r'"(\w+)"\s*:', begin.partition("}")[0]))

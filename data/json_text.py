@@ -6,9 +6,17 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 _LEAST_READ = 1 << 20  # Characters.
-_MOST = 1 << 28  # Of one value.
+_MOST = 1 << 24  # Of one value: what is made of it, such as empty lists, may take 30 times as much.
 _SPACE = re.compile(r"[ \t\n\r]*")
+_CUT = re.compile(r"\.|[eE][+-]?")
 _DECODER = json.JSONDecoder()
+
+
+class TooLong(ValueError):
+    """A value is longer than any that is expected."""
+
+    def __init__(self):
+        super().__init__(f"a value of more than {_MOST:,} characters")
 
 
 class JsonText:
@@ -55,13 +63,28 @@ class JsonText:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except ValueError:
-                if len(self._text) - self._at > _MOST or not self._read():
+                if len(self._text) - self._at > _MOST:
+                    raise TooLong from None
+                if not self._read():
                     raise
                 continue
-            # What was read may end within a number.
-            if end < len(self._text) or not self._read():
+            # What was read may end within a number, of which the decoder took what is one.
+            whole = end < len(self._text) and not _CUT.fullmatch(self._text, end)
+            if whole or not self._read():
                 self._at = end
                 return value
+
+    def skip(self) -> None:
+        """Passes over the next value, which may be of any size."""
+        begin = self.peek()
+        if begin == "[":
+            for _ in self.elements():
+                self.skip()
+        elif begin == "{":
+            for _ in self.members():
+                self.skip()
+        else:
+            self.value()
 
     def end(self) -> None:
         """Checks that nothing is left."""

@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from data import messages, opened
-from data.json_text import JsonText
+from data.json_text import JsonText, TooLong
 from data.messages import Message, PathLike
 from fedkeyboard.errors import UserError
 
@@ -68,7 +68,7 @@ def _users(path: PathLike) -> Iterator[tuple[int, str, Any]]:
             content = JsonText(file)
             for key in content.members():
                 if key != "user_data":
-                    content.value()
+                    content.skip()
                     continue
                 found = True
                 for user in content.members():
@@ -80,6 +80,8 @@ def _users(path: PathLike) -> Iterator[tuple[int, str, Any]]:
         raise UserError(
             f"{path}: not UTF-8 after user {number}; convert the file to UTF-8"
         ) from error
+    except TooLong as error:
+        raise UserError(f"{path}: after user {number} is {error}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: not LEAF's JSON, or cut short, after user {number}; write one whole object "

@@ -7,6 +7,7 @@ bomb costs time and no memory: lines have a longest.
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -26,8 +27,10 @@ from fedkeyboard.errors import UserError
 
 STDIN = "-"
 LONGEST_LINE = 1 << 24  # Characters.
+_AT_ONCE = 1 << 20
 _ENDINGS = (".gz", ".bz2", ".xz", ".lzma", ".zst", ".zip")
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
+# ValueError is Arrow's.
+_DAMAGED = (EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 
 
 @contextlib.contextmanager
@@ -54,10 +57,10 @@ def readable(path: PathLike) -> Iterator[PathLike]:
     with tempfile.TemporaryFile() as spool:
         try:
             if path == STDIN:
-                shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
+                shutil.copyfileobj(sys.stdin.buffer, spool, _AT_ONCE)
             else:
                 with open(path, "rb") as source:
-                    shutil.copyfileobj(source, spool, 1 << 20)
+                    shutil.copyfileobj(source, spool, _AT_ONCE)
             spool.flush()
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
@@ -70,15 +73,37 @@ def _is_stdin(path: PathLike) -> bool:
     return False
 
 
-def inner_name(path: PathLike) -> str:
-    """Returns a name without the ending that says how the file is compressed."""
-    name = os.fspath(path)
+def inner_name(path: PathLike, name: PathLike) -> str:
+    """Returns the name of a file without the ending that says how it is compressed.
+
+    Arguments are those of `binary`.
+    """
+    name = os.fspath(name)
     stem, ending = os.path.splitext(name)
     if ending.lower() == ".zip":
         # The member's name says more, if it can be known.
-        with contextlib.suppress(*DAMAGED, UserError), zipfile.ZipFile(name) as archive:
-            return _only_member(path, archive).filename
+        with contextlib.suppress(OSError, *_DAMAGED, UserError), zipfile.ZipFile(path) as archive:
+            return _only_member(name, archive).filename
     return stem if ending.lower() in _ENDINGS else name
+
+
+class _Decompressed(io.RawIOBase):
+    """A stream whose damage is an OSError, as that of a file, whatever decompresses it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            content = self._file.read(len(buffer))
+        except (OSError, *_DAMAGED) as error:
+            reason = getattr(error, "strerror", None) or "cut short, or damaged"
+            raise OSError(errno.EIO, reason) from error
+        buffer[: len(content)] = content
+        return len(content)
 
 
 @contextlib.contextmanager
@@ -91,31 +116,35 @@ def binary(path: PathLike, name: PathLike) -> Iterator[IO[bytes]]:
 
     Raises:
       UserError: If it cannot be opened.
+      OSError: From reading, if it is damaged.
     """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(messages.open_file(path, name))
         begin = file.read(6)
         file.seek(0)
         if begin.startswith(b"\x1f\x8b"):
-            yield stack.enter_context(gzip.GzipFile(fileobj=file))
+            inside = stack.enter_context(gzip.GzipFile(fileobj=file))
         elif begin.startswith(b"BZh"):
-            yield stack.enter_context(bz2.BZ2File(file))
+            inside = stack.enter_context(bz2.BZ2File(file))
         elif begin.startswith(b"\xfd7zXZ\0") or os.fspath(name).lower().endswith(".lzma"):
-            yield stack.enter_context(lzma.LZMAFile(file))
+            inside = stack.enter_context(lzma.LZMAFile(file))
         elif begin.startswith(b"\x28\xb5\x2f\xfd"):
             import pyarrow
 
-            yield io.BufferedReader(
-                pyarrow.CompressedInputStream(pyarrow.PythonFile(file), "zstd"), 1 << 20
-            )
+            inside = pyarrow.CompressedInputStream(pyarrow.PythonFile(file), "zstd")
         elif begin.startswith(b"PK\x03\x04"):
             try:
                 archive = stack.enter_context(zipfile.ZipFile(file))
-                yield stack.enter_context(archive.open(_only_member(name, archive)))
-            except zipfile.BadZipFile as error:
-                raise UserError(f"{name}: a ZIP file that is damaged; copy it again") from error
+                inside = stack.enter_context(archive.open(_only_member(name, archive)))
+            except (*_DAMAGED, NotImplementedError) as error:
+                raise UserError(
+                    f"{name}: a ZIP file that is damaged, encrypted or of an unknown kind; take "
+                    "the file out of it"
+                ) from error
         else:
             yield file
+            return
+        yield io.BufferedReader(_Decompressed(inside), _AT_ONCE)
 
 
 @contextlib.contextmanager
@@ -167,9 +196,8 @@ def lines(path: PathLike, name: PathLike, encoding: str = "utf-8-sig") -> Iterat
                 yield line
     except UnicodeError as error:
         raise UserError(f"{name}: not in {encoding}, after line {number}") from error
-    except DAMAGED as error:
-        reason = getattr(error, "strerror", None) or "cut short, or damaged"
-        raise UserError(f"{name}: cannot be read after line {number} ({reason})") from error
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read after line {number} ({error.strerror})") from error
 
 
 def _only_member(name: PathLike, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from data import messages
 from data.messages import Message, PathLike
-from data.tables import Table
+from data.tables import LONGEST_TEXT, Table
 from fedkeyboard.errors import UserError
 
 _ROWS_AT_ONCE = 10_000
@@ -37,8 +37,13 @@ def parquet_files(table: Table) -> Iterator[Message]:
             try:
                 file = pyarrow.parquet.ParquetFile(handle, buffer_size=_BYTES_AT_ONCE)
                 per_second = _ticks(name, file.schema_arrow, names)
+                # Strings as they are stored: a small file may say a long one a million times.
+                file = pyarrow.parquet.ParquetFile(
+                    handle, buffer_size=_BYTES_AT_ONCE, read_dictionary=_strings(file, names)
+                )
                 for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
                     columns = [batch.column(column) for column in names]
+                    _check_lengths(name, row, columns)
                     if per_second is not None:
                         columns[2] = columns[2].cast(pyarrow.int64())
                     for cells in zip(*columns, strict=True):
@@ -62,6 +67,27 @@ def _parts(table: Table) -> list[tuple[PathLike, PathLike]]:
     if not parts:
         raise UserError(f"{table.name}: the directory has no .parquet file")
     return [(os.path.join(table.path, name),) * 2 for name in parts]
+
+
+def _strings(file, names: list[str]) -> list[str]:
+    from pyarrow import types
+
+    schema = file.schema_arrow
+    return [name for name in names if types.is_string(schema.field(name).type)]
+
+
+def _check_lengths(path: PathLike, row: int, columns: list) -> None:
+    from pyarrow import compute, types
+
+    for column in columns:
+        values = column.dictionary if types.is_dictionary(column.type) else column
+        if types.is_string(values.type) or types.is_large_string(values.type):
+            longest = compute.max(compute.binary_length(values)).as_py() or 0
+            if longest > LONGEST_TEXT:
+                raise UserError(
+                    f"{path}: one of the rows {row + 1:,} to {row + len(column):,} holds a text of "
+                    f"more than {LONGEST_TEXT:,} bytes; is it a message?"
+                )
 
 
 def _ticks(path: PathLike, schema, names: list[str]) -> float | None:

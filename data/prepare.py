@@ -147,10 +147,12 @@ def _prepare(
         }
         order = streams.generator(seed, Stream.SPLITS).permutation(kept.users)
         sizes = split_sizes(kept.users, fractions)
-        with replacing(output) as path:
+        with contextlib.ExitStack() as held, replacing(output) as path:
             description = _write_sentences(path, staging, order, sizes, settings, phones)
-            if phones is not None:
-                description = _multiply(path, output, description, phones, on_voices)
+            if phones is None:
+                _remove(_partial(output))
+            else:
+                description = _multiply(path, output, description, phones, on_voices, held)
             _describe(path, description)
     return Summary(
         path=output,
@@ -405,17 +407,20 @@ def _multiply(
     description: dict,
     phones: int,
     on_voices: Callable[[int], None] | None,
+    held: contextlib.ExitStack,
 ) -> dict:
     """Adds `phones` voices to the file at `path`; returns the new description.
 
     They are added to a file beside `output` that stays if this is stopped, and that the next call
-    finds by its fingerprint.
+    finds by its fingerprint. That one is then not the file that its writer holds at `path`, and so
+    is held here until `held` is closed.
     """
     planned = voices.plan(description, phones)
-    partial = output.with_name(f".{output.name}.partial")
-    if not _is_begun(partial, planned["fingerprint"]):
-        for stale in (partial, partial.with_name(partial.name + "-journal")):
-            stale.unlink(missing_ok=True)
+    partial = _partial(output)
+    if _is_begun(partial, planned["fingerprint"]):
+        held.enter_context(files.held(partial))
+    else:
+        _remove(partial)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute(
                 "INSERT INTO meta VALUES ('unfinished', ?)", [planned["fingerprint"]]
@@ -426,6 +431,15 @@ def _multiply(
     partial.replace(path)
     planned["splits"]["train"]["sentences"] = total
     return planned
+
+
+def _partial(output: pathlib.Path) -> pathlib.Path:
+    return output.with_name(f".{output.name}.partial")
+
+
+def _remove(partial: pathlib.Path) -> None:
+    for stale in (partial, partial.with_name(partial.name + "-journal")):
+        stale.unlink(missing_ok=True)
 
 
 def _is_begun(partial: pathlib.Path, fingerprint: str) -> bool:

@@ -7,19 +7,21 @@ it begins. A row without user, text or time says nothing and is skipped and coun
 
 import csv
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from data import messages, opened
-from data.json_text import JsonText
+from data.json_text import JsonText, TooLong
 from data.messages import Message, PathLike, Skipped
 from fedkeyboard.errors import UserError
 
 # A message of a million characters is a quote that was never closed. With a limit, such a file is
 # refused soon and with the right row, where csv would read the rest of it as one field.
-_LONGEST_FIELD = 1 << 20
+LONGEST_TEXT = 1 << 20
+_LONGEST_ROW = 1 << 24  # Characters; of fields of nothing but line breaks there is no end.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,7 @@ def csv_rows(table: Table) -> Iterator[Message]:
 
     Raises `UserError` if the file or a row of it cannot be used.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_TEXT))
     lines = opened.lines(table.path, table.name, table.encoding)
     first, skipped_lines = next(lines, ""), 0
     delimiter = table.delimiter
@@ -76,15 +78,14 @@ def csv_rows(table: Table) -> Iterator[Message]:
         delimiter, skipped_lines = delimiter or first.strip()[4], 1
         first = next(lines, "")
     if delimiter is None:
-        ending = os.path.splitext(opened.inner_name(table.name))[1].lower()
+        ending = os.path.splitext(opened.inner_name(table.path, table.name))[1].lower()
         delimiter = "\t" if ending in (".tsv", ".tab") else ","
+    lines = _Lines(itertools.chain([first] if first else [], lines))
     try:
-        reader = csv.reader(
-            _again(first, lines), strict=True, skipinitialspace=True, delimiter=delimiter
-        )
+        reader = csv.reader(lines, strict=True, skipinitialspace=True, delimiter=delimiter)
     except TypeError as error:
         raise UserError(f"--delimiter: {delimiter!r} is not one character") from error
-    header, _ = next(_rows(table, reader, skipped_lines), (None, 0))
+    header, _ = next(_rows(table, lines, reader, skipped_lines), (None, 0))
     if header is None:
         raise UserError(f"{table.name}: the file is empty; it needs a header row and messages")
     header = [name.strip() for name in header]
@@ -98,7 +99,7 @@ def csv_rows(table: Table) -> Iterator[Message]:
     names = [table.user, table.text] + ([] if table.time is None else [table.time])
     columns = [messages.column(table.name, header, name) for name in names]
     line = 0
-    for fields, line in _rows(table, reader, skipped_lines):
+    for fields, line in _rows(table, lines, reader, skipped_lines):
         if len(fields) != len(header):
             raise UserError(
                 f"{table.name}: line {line}: the row has {len(fields)} fields where the header has "
@@ -153,7 +154,9 @@ def json_array(table: Table) -> Iterator[Message]:
                 if made is not None:
                     yield made
             content.end()
-    except (ValueError, RecursionError, *opened.DAMAGED) as error:
+    except TooLong as error:
+        raise UserError(f"{table.name}: element {number} has {error}") from error
+    except (ValueError, RecursionError, OSError) as error:
         raise UserError(
             f"{table.name}: not JSON, or cut short, after element {number}; write one array of "
             "objects"
@@ -162,15 +165,27 @@ def json_array(table: Table) -> Iterator[Message]:
         raise UserError(f"{table.name}: there are no messages in it")
 
 
-def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
-    if first:
-        yield first
-    yield from rest
+class _Lines(Iterator[str]):
+    """Lines, of which a row has no more than so many characters; `row` is 0 where one begins."""
+
+    def __init__(self, lines: Iterator[str]):
+        self._lines = lines
+        self.row = 0
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.row += len(line)
+        if self.row > _LONGEST_ROW:
+            raise csv.Error("row larger than the limit")
+        return line
 
 
-def _rows(table: Table, reader, skipped_lines: int) -> Iterator[tuple[list[str], int]]:
+def _rows(
+    table: Table, lines: _Lines, reader, skipped_lines: int
+) -> Iterator[tuple[list[str], int]]:
     """Yields each row that is not empty, with the line on which it begins."""
     while True:
+        lines.row = 0
         first = reader.line_num + 1 + skipped_lines
         try:
             fields = next(reader)
@@ -178,7 +193,9 @@ def _rows(table: Table, reader, skipped_lines: int) -> Iterator[tuple[list[str],
             return
         except csv.Error as error:
             if "field larger" in str(error):
-                problem = f"holds a text of more than {_LONGEST_FIELD:,} characters"
+                problem = f"holds a text of more than {LONGEST_TEXT:,} characters"
+            elif "row larger" in str(error):
+                problem = f"has more than {_LONGEST_ROW:,} characters"
             else:
                 problem = "has broken quoting"
             raise UserError(

@@ -74,9 +74,13 @@ def _connect(path: PathLike) -> sqlite3.Connection:
 
 
 def _check_tables(path: PathLike, connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA trusted_schema = OFF")
+    # A view may compute for ever, and SQLite hears no signal while it does.
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
+    tables = {name for (name,) in connection.execute(query)}
     for table, needed in _TABLES.items():
-        found = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
-        if not needed <= found:
+        columns = connection.execute(f"PRAGMA table_info({table})")
+        if table not in tables or not needed <= {name for _, name, *_ in columns}:
             raise UserError(
                 f"{path} is not TFF's client data: it has no table {table} with "
                 f"{', '.join(sorted(needed))}; write it with TFF's save_to_sql_client_data"

@@ -873,6 +873,7 @@ def main() -> None:
     sys.unraisablehook = _thrown_away
     try:
         try:
+            _check_names()
             # Not by typer's own handling: it draws a box around what is a line here.
             sys.exit(app(prog_name="fedkeyboard", standalone_mode=False))
         finally:
@@ -906,6 +907,19 @@ def main() -> None:
             traceback.print_exc()
         line = " ".join(str(error).split())[:300]
         _fail(f"internal error: {type(error).__name__}: {line} (FEDKEYBOARD_DEBUG=1 shows more)", 1)
+
+
+def _check_names() -> None:
+    """Refuses names that the files of a run, which are UTF-8, could not say."""
+    names = list(sys.argv)
+    with contextlib.suppress(OSError):  # It may be gone.
+        names.append(os.getcwd())
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            shown = name.encode("ascii", "backslashreplace").decode()
+            raise UserError(f"{shown}: not UTF-8, as names must be here; rename it") from error
 
 
 def _close_stdout() -> None:

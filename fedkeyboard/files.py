@@ -78,6 +78,17 @@ def _temporary(path: pathlib.Path) -> tuple[int, pathlib.Path]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def held(path: PathLike) -> Iterator[None]:
+    """Holds a file as its writer does, so that `remove_unfinished` leaves it, whatever its name."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove_unfinished(directory: PathLike) -> None:
     """Removes what processes that were killed had begun to write into a directory."""
     for path in pathlib.Path(directory).glob(f".*{UNFINISHED}"):

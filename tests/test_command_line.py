@@ -10,7 +10,7 @@ import sys
 import click
 import pytest
 import typer
-from commands import FEDKEYBOARD, command, fails
+from commands import FEDKEYBOARD, command, fails, process
 from rich.console import Console
 
 from fedkeyboard import cli, runtime
@@ -215,6 +215,25 @@ def test_a_run_that_cannot_start_leaves_nothing(tmp_path, tiny_population, monke
     with pytest.raises(RunFailure, match="simulate --resume --out"):
         begin()
     assert (directories.RUNS / "new/config.toml").exists()
+
+
+@pytest.mark.parametrize("stream", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_nothing(stream, tmp_path):
+    """As those of a daemon: the first file that is opened would get their number."""
+    for arguments, code in (("--version", 0), ("evaluate none", 2)):
+        shell = f"exec {FEDKEYBOARD} {arguments} {stream}"
+        done = subprocess.run(["sh", "-c", shell], capture_output=True, cwd=tmp_path, timeout=60)
+        assert done.returncode == code
+        assert bool(done.stdout) == (code == 0 and ">&-" not in stream.replace("2>&-", ""))
+        assert bool(done.stderr) == (code == 2 and "2>&-" not in stream)
+
+
+def test_a_name_that_no_file_could_say_is_refused(tmp_path):
+    name = os.fsdecode(b"x\xff")
+    line = fails(2, "simulate", "--out", name, run=process)
+    assert line == r"fedkeyboard: x\udcff: not UTF-8, as names must be here; rename it"
+    (tmp_path / name).mkdir()
+    assert r"x\udcff: not UTF-8" in fails(2, "evaluate", "none", run=process, cwd=tmp_path / name)
 
 
 @pytest.mark.heavy

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.corpora import chitchat
+from data.corpora import chitchat, source
 from data.messages import Message
 from data.tables import Table, csv_rows, json_lines
 
@@ -157,6 +157,30 @@ def test_times_before_1970_and_at_the_edge_of_milliseconds(file):
     ]
     path = file("\n".join(map(json.dumps, lines)))
     assert [message.time for message in read_jsonl(path)] == [-1, 1e11, 1.001e8, -86400]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2023-366", "2023-000", "2024-05-31x18:20", "2023-11-17-05", "20231117120000"),
+        *("2024-02-30", "2023-W53-1", "2023-11-17T25:00", "2023-11-17T10:00+25:00"),
+        "9999999999999",
+    ],
+)  # fmt: skip
+def test_what_is_no_time_is_none(file, value, refuses):
+    path = file(f"user,text,time\na,b,{value}\n")
+    with refuses(path, "line 2", '"time" is not a time'):
+        read_csv(path)
+
+
+@pytest.mark.parametrize("time_format", ["%d.%d.%Y", "%Q"])
+def test_a_format_of_times_that_cannot_be(file, time_format, refuses):
+    path = file("user,text,time\na,b,1\n")
+    with (
+        refuses("--time-format", "strptime"),
+        source(None, path, "csv", time_column="time", time_format=time_format),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("read", [read_csv, read_jsonl])

@@ -10,6 +10,7 @@ from data import voices
 from data.cleaning import Cleaning
 from data.population import Population
 from data.prepare import building, prepare
+from fedkeyboard import files
 from fedkeyboard.errors import RunFailure, UserError
 
 PHONES = 1000
@@ -130,6 +131,25 @@ def test_a_stopped_build_goes_on(few, stopped, multiplied):
     build(few, stopped, on_voices=seen.append)
     assert seen[0] == 400 and seen[-1] == PHONES
     assert contents(stopped) == contents(multiplied.path)
+    assert [path.name for path in stopped.parent.iterdir()] == [stopped.name]
+
+
+def test_what_goes_on_is_no_leftover(few, stopped, multiplied, monkeypatch):
+    """To another command, which removes those where it opens a population."""
+    synced = files.sync
+
+    def sync(path):
+        files.remove_unfinished(stopped.parent)
+        synced(path)
+
+    monkeypatch.setattr(files, "sync", sync)
+    build(few, stopped)
+    assert contents(stopped) == contents(multiplied.path)
+
+
+def test_another_build_takes_the_rest_away(few, stopped):
+    """It holds everybody's text."""
+    build(few, stopped, phones=None)
     assert [path.name for path in stopped.parent.iterdir()] == [stopped.name]
 
 
