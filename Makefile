@@ -80,8 +80,9 @@ benchmark: .venv/.synced
 demo: $(WEB)/node_modules/.installed
 	@exec node $(WEB)/serve.js "$(PACKAGE)" "$(PORT)"
 
+# More processes than cores, so that beside other work they get the larger part of these.
 test: .venv/.synced
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What takes long and is the same in a smaller way in the others: sweeps, kills of whole commands.
 test-heavy: .venv/.synced

@@ -154,8 +154,8 @@ def test_a_package_is_verified_by_a_stranger(run, tmp_path, population):
     assert "FAILED" not in told and "a local step" in told and "weights, training" in told
     package = shutil.copytree(run / "export", tmp_path / "package")
     alone = json.loads(succeeds("verify", package, "--json"))
-    assert alone["passed"] and len(alone["checks"]) == 9
-    assert len(json.loads(succeeds("verify", package, "--run", run, "--json"))["checks"]) == 11
+    assert alone["passed"] and len(alone["checks"]) == 10
+    assert len(json.loads(succeeds("verify", package, "--run", run, "--json"))["checks"]) == 12
     assert "--population" in fails(2, "personalize", package)
     assert json.loads(
         succeeds("personalize", package, "--population", population, "--json")
