@@ -70,7 +70,7 @@ personalize: .venv/.synced
 compare: .venv/.synced
 	$(BIN)/fedkeyboard compare $(or $(RUN),runs/latest) --split $(SPLIT)
 
-# Kills, bad input, flipped bits, full disks (as root): one to two hours.
+# Kills, bad input, flipped bits, full disks (as root): one and a half to three hours.
 torture: .venv/.synced
 	$(BIN)/python -m benchmarks.reliability $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 

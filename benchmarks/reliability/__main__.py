@@ -103,8 +103,11 @@ def _line(of_part: dict[str, Any]) -> str:
 
 
 def _write(file: pathlib.Path, known: dict[str, Any]) -> None:
-    machine = {"machine": results.machine(), "versions": results.versions()}
-    files.write_text(file, json.dumps(machine | known, indent=1) + "\n")
+    machines = known.get("machines", [])
+    if results.machine() not in machines:  # What is resumed may be so on another.
+        machines = [*machines, results.machine()]
+    about = {"machines": machines, "versions": results.versions()}
+    files.write_text(file, json.dumps(about | known | about, indent=1) + "\n")
 
 
 if __name__ == "__main__":
