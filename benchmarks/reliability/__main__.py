@@ -107,6 +107,7 @@ def _write(file: pathlib.Path, known: dict[str, Any]) -> None:
     if results.machine() not in machines:  # What is resumed may be so on another.
         machines = [*machines, results.machine()]
     about = {"machines": machines, "versions": results.versions()}
+    # First in the file, and as they are now.
     files.write_text(file, json.dumps(about | known | about, indent=1) + "\n")
 
 
