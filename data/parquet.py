@@ -38,8 +38,9 @@ def parquet_files(table: Table) -> Iterator[Message]:
                 file = pyarrow.parquet.ParquetFile(handle, buffer_size=_BYTES_AT_ONCE)
                 per_second = _ticks(name, file.schema_arrow, names)
                 # Strings as they are stored: a small file may say a long one a million times.
+                strings = [n for n in names if _is_string(file.schema_arrow.field(n).type)]
                 file = pyarrow.parquet.ParquetFile(
-                    handle, buffer_size=_BYTES_AT_ONCE, read_dictionary=_strings(file, names)
+                    handle, buffer_size=_BYTES_AT_ONCE, read_dictionary=strings
                 )
                 for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
                     columns = [batch.column(column) for column in names]
@@ -69,11 +70,10 @@ def _parts(table: Table) -> list[tuple[PathLike, PathLike]]:
     return [(os.path.join(table.path, name),) * 2 for name in parts]
 
 
-def _strings(file, names: list[str]) -> list[str]:
+def _is_string(kind) -> bool:
     from pyarrow import types
 
-    schema = file.schema_arrow
-    return [name for name in names if types.is_string(schema.field(name).type)]
+    return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _check_lengths(path: PathLike, row: int, columns: list) -> None:
@@ -81,7 +81,7 @@ def _check_lengths(path: PathLike, row: int, columns: list) -> None:
 
     for column in columns:
         values = column.dictionary if types.is_dictionary(column.type) else column
-        if types.is_string(values.type) or types.is_large_string(values.type):
+        if _is_string(values.type):
             longest = compute.max(compute.binary_length(values)).as_py() or 0
             if longest > LONGEST_TEXT:
                 raise UserError(
@@ -94,16 +94,13 @@ def _ticks(path: PathLike, schema, names: list[str]) -> float | None:
     """Checks the types of the columns; returns how many ticks a second timestamps have."""
     from pyarrow import types
 
-    def is_string(kind) -> bool:
-        return types.is_string(kind) or types.is_large_string(kind)
-
     def is_number(kind) -> bool:
         return types.is_integer(kind) or types.is_floating(kind)
 
     allowed = [
-        ((is_string, types.is_integer), "strings or whole numbers"),
-        ((is_string,), "strings"),
-        ((types.is_timestamp, is_string, is_number), "timestamps, ISO 8601 strings or numbers"),
+        ((_is_string, types.is_integer), "strings or whole numbers"),
+        ((_is_string,), "strings"),
+        ((types.is_timestamp, _is_string, is_number), "timestamps, ISO 8601 strings or numbers"),
     ]
     kind = None
     for name, (tests, meant) in zip(names, allowed, strict=False):
