@@ -143,7 +143,7 @@ $(UV): Makefile
 	@$(PYTHON) -c 'import platform, sys; \
 	  ok = sys.version_info[:2] == (3, 11) and sys.platform == "linux" and platform.machine() == "x86_64"; \
 	  ok or sys.exit("fedkeyboard needs Python 3.11 on Linux x86-64 (TensorFlow Federated has no other builds); this is Python %s on %s %s. If another is installed: make PYTHON=/path/to/python3.11" % (platform.python_version(), platform.system(), platform.machine()))'
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .tools uv==$(UV_VERSION)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade --target .tools uv==$(UV_VERSION)
 	@touch $@
 
 clean:

@@ -319,6 +319,8 @@ def simulate(
         run = experiment.resume(out, settings, set_ or [], population_file=population, console=_ERR)
     else:
         run = experiment.begin(settings, out, population_file=population, console=_ERR)
+    if not as_json:  # Before the export, which may fail.
+        _print_metrics(run.metrics())
     if run.config.tokenizer.kind != "word":
         progress.say(_ERR, "not exported: the phone package has no sub-words yet")
         package = None
@@ -331,7 +333,6 @@ def simulate(
         made = {"run": str(run.path), "report": str(run.report_html), "export": exported}
         _print_json({**made, **run.metrics()})
         return
-    _print_metrics(run.metrics())
     for text in assessment.beginnings(run.tokenizer, lambda text: _suggest(run.path, text)):
         _print_suggestions(text, _suggest(run.path, text))
     made = [f"run {run.path}", f"report {run.report_html}"]
@@ -544,7 +545,9 @@ def personalize(
 @app.command()
 def update(
     package: PackageDirectory,
-    text: Annotated[pathlib.Path, typer.Argument(help="What the phone's user wrote, a line each.")],
+    text: Annotated[
+        pathlib.Path, typer.Argument(help="What the phone's user wrote, a message a line.")
+    ],
     out: Annotated[pathlib.Path, typer.Option(help="The update to write (.npz).")],
     learning_rate: Annotated[
         float | None, typer.Option(help="Of SGD; default, that of the package's rounds.")

@@ -52,7 +52,8 @@ def replacing(path: PathLike) -> Iterator[pathlib.Path]:
     remove_unfinished(path.parent)
     descriptor, temporary = _temporary(path)
     try:
-        yield temporary
+        with _named(path):
+            yield temporary
         # mkstemp makes files private to the user; results are as readable as the umask allows.
         umask = os.umask(0)
         os.umask(umask)
@@ -63,6 +64,17 @@ def replacing(path: PathLike) -> Iterator[pathlib.Path]:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Names the file in errors of the disk that name none, as those from writing do."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def _temporary(path: pathlib.Path) -> tuple[int, pathlib.Path]:
@@ -156,10 +168,14 @@ def read_text(path: PathLike, *, at_most: int = 64 * MEGABYTE) -> str:
         raise UserError(f"{path}: not UTF-8 text") from error
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def parse_json(content: bytes | str, name: PathLike) -> Any:
     """Returns what JSON says; raises UserError, which begins with `name`, if it is none."""
     try:
-        return json.loads(content)
+        return json.loads(content, parse_constant=_no_number)
     # Thousands of brackets, and of digits, are JSON, but not to Python.
     except (ValueError, RecursionError) as error:
         line = " ".join(str(error).split())

@@ -15,6 +15,8 @@ from fedkeyboard import batches, model
 from fedkeyboard.errors import UserError
 
 # TensorFlow counts sentences in int32.
+# Of rates and norms: what float32 tells from 0 and has, as also `tflite_export.manifest` says.
+LEAST, MOST = 1e-30, tf.float32.max.item()
 _LARGEST_BATCH = 1_000_000
 _MOST_EPOCHS = 1000  # As in an experiment and a manifest; no phone trains for longer.
 
@@ -48,8 +50,10 @@ class LocalTraining:
     def __post_init__(self):
         for name in ("learning_rate", "batch_size", "epochs", "clipping_norm"):
             value = getattr(self, name)
-            if not tf.is_symbolic_tensor(value) and not 0 < value <= tf.float32.max:
-                raise UserError(f"{name}: {value} given, must be more than 0 and finite in float32")
+            if not tf.is_symbolic_tensor(value) and not LEAST <= value <= MOST:
+                raise UserError(
+                    f"{name}: {value} given, must be at least {LEAST:g} and finite in float32"
+                )
         for name, most in (("batch_size", _LARGEST_BATCH), ("epochs", _MOST_EPOCHS)):
             if getattr(self, name) > most:
                 raise UserError(f"{name}: {getattr(self, name)} given, must be at most {most}")

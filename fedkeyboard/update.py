@@ -25,6 +25,7 @@ import pydantic
 
 from fedkeyboard import files, model
 from fedkeyboard.errors import UserError
+from fedkeyboard.local_training import LEAST, MOST
 
 FORMAT = "fedkeyboard.update"
 VERSION = "1.0"
@@ -41,8 +42,7 @@ _HEADER = re.compile(
 )
 _Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 _Count = Annotated[int, pydantic.Field(ge=0, le=2**31)]
-# float32 has these.
-_Positive = Annotated[float, pydantic.Field(ge=1e-30, le=1e30)]
+_Positive = Annotated[float, pydantic.Field(ge=LEAST, le=MOST)]
 
 
 class Metadata(pydantic.BaseModel):

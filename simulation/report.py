@@ -120,7 +120,9 @@ def ratio_rows(of_run: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _figure(name: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.1f}" if name == "perplexity" else f"{value:.1%}"
+    if name == "perplexity":  # Of a model that has learned nothing it may have twenty digits.
+        return f"{value:,.1f}" if value < 1e6 else f"{value:.1e}"
+    return f"{value:.1%}"
 
 
 def breakdown(metrics: dict[str, Any], group: str) -> list[tuple[str, ...]]:

@@ -44,6 +44,8 @@ from simulation.fleet import Fleet, FleetRound
 from simulation.rounds import Round
 from simulation.runs import Run
 
+# A run that is stopped or killed loses no more than this, however seldom it is to save.
+_CHECKPOINT_SECONDS = 60.0
 _LOG = logging.getLogger("fedkeyboard")
 
 
@@ -88,6 +90,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
     for _ in range(done):
         fleet.next_round()
     loop = asyncio.get_running_loop()
+    saved = time.monotonic()
     upcoming = loop.run_in_executor(None, _next_cohort, run, reader, fleet, done + 1)
     for number in range(done + 1, settings.count + 1):
         began = time.monotonic()
@@ -124,7 +127,9 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         del values["round"]
         await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)
         await tensorboard.release(scalars(values), number)
-        if last or number % settings.checkpoint_every == 0:
+        long = time.monotonic() - saved >= _CHECKPOINT_SECONDS
+        if last or long or number % settings.checkpoint_every == 0:
+            saved = time.monotonic()
             # Training goes on with the state that the worker has.
             fetched = await tff.program.materialize_value(state)
             files.sync(run.rounds_csv)

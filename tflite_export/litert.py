@@ -50,14 +50,15 @@ class LiteModel:
             if begin[4:] != _IDENTIFIER:
                 raise ValueError(begin)
             self._interpreter = Interpreter(str(path), num_threads=1)
+            self._runners = {
+                name: self._interpreter.get_signature_runner(name)
+                for name in self._interpreter.get_signature_list()
+            }
+            self.signatures()  # Names that are not UTF-8 are a ValueError.
         except ValueError as error:
             raise UserError(
                 f"{path}: not a .tflite file, or only part of one; export it again"
             ) from error
-        self._runners = {
-            name: self._interpreter.get_signature_runner(name)
-            for name in self._interpreter.get_signature_list()
-        }
         self._check_signatures()
         scored = self._runners["score"].get_output_details()
         self.vocabulary = int(scored["log_probabilities"]["shape"][1])
@@ -65,17 +66,23 @@ class LiteModel:
         self.start = {
             name: np.zeros(inputs[name]["shape"], np.float32) for name in ("output", "cell")
         }
-        try:
-            # The first run allocates, and LiteRT then tells the terminal about its delegate.
-            with quiet_stderr():
-                self.run("step", word=np.array([BEGIN], np.int32), **self.start)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{path}: LiteRT cannot run its signature step: {reason}") from error
+        # The first run allocates, and LiteRT then tells the terminal about its delegate.
+        with quiet_stderr():
+            self.run("step", word=np.array([BEGIN], np.int32), **self.start)
 
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs a signature once; inputs and outputs by name, as in `tflite_export.signatures`."""
-        return self._runners[signature](**inputs)
+        """Runs a signature once; inputs and outputs by name, as in `tflite_export.signatures`.
+
+        Raises:
+          UserError: If the file cannot do what it says.
+        """
+        try:
+            return self._runners[signature](**inputs)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{self._path}: LiteRT cannot run its signature {signature}: {reason}"
+            ) from error
 
     def signatures(self) -> dict[str, Any]:
         """Returns what the file says of its signatures, for the manifest.

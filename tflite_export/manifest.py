@@ -31,7 +31,8 @@ _Bytes = Annotated[int, pydantic.Field(ge=0, le=2**31)]  # As many as a flatbuff
 _Count = Annotated[int, pydantic.Field(ge=0, le=2**53)]
 _Width = Annotated[int, pydantic.Field(ge=1, le=100_000)]
 _Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-_Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+# As `local_training.LEAST` and `MOST`, which is not imported for TensorFlow's sake.
+_Positive = Annotated[float, pydantic.Field(ge=1e-30, le=3.4028234663852886e38)]
 
 # Bytes of a manifest; most of it are metrics, some 20 KB.
 _MOST = 4 * files.MEGABYTE

@@ -28,7 +28,7 @@ from tflite_export.litert import LiteModel
 from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
 from tflite_export.opened import Package
 
-# Largest difference of a weight after one local step, LiteRT against TensorFlow.
+# Largest difference of a weight after one local step, LiteRT against TensorFlow; relative above 1.
 STEP_TOLERANCE = 1e-6
 # Mean divergence of int8 from the weights, in nats. That of an untrained model is several.
 _INT8_TOLERANCE = 0.05
@@ -216,6 +216,12 @@ class _Checks:
         ):
             raise RunFailure(f"{characters.FILE}: is another table than that of these rules")
         tokenizer, content = self._package.tokenizer, self._golden
+        entries = tokenizer.vocabulary
+        if len(set(entries)) < len(entries):
+            raise RunFailure(f"{VOCABULARY_FILE}: has an entry twice")
+        for i, entry in enumerate(entries[len(SPECIAL) :], len(SPECIAL)):
+            if words(entry) != [entry]:
+                raise RunFailure(f"{VOCABULARY_FILE}: entry {i} is no word, so nobody can type it")
         for name, ours in golden.rules().items():
             if content[name] != ours:
                 raise RunFailure(
@@ -232,7 +238,7 @@ class _Checks:
 
     def check_suggestions(self) -> str:
         exported, tokenizer = self._package.inference, self._package.tokenizer
-        worst, content = 0.0, self._golden
+        offs, content = [], self._golden
         for example in content["examples"]:
             suggested = exported.suggest(example["ids"])
             # As `golden.json` may be of a file that suggests other words than it scores.
@@ -245,11 +251,9 @@ class _Checks:
             )
             if min(i for i, _ in suggested) < len(SPECIAL):
                 raise RunFailure(f"{INFERENCE_FILE}: suggests a special token")
-            off = max(
-                abs(probability - said)
-                for (_, probability), said in zip(suggested, example["probabilities"], strict=True)
-            )
-            worst = max(worst, off)
+            offs.append(np.abs(np.subtract(probabilities, example["probabilities"])))
+            if not all(isinstance(word, str) for word in example["suggestions"]):
+                raise RunFailure(f"{golden.FILE}: {example['text']!r} suggests what is no word")
             for (i, _), word, same in zip(
                 suggested,
                 example["suggestions"],
@@ -261,6 +265,7 @@ class _Checks:
                         f"{golden.FILE}: {example['text']!r} suggests {tokenizer.shown[i]}, "
                         f"not {word}"
                     )
+        worst = float(np.max(offs))  # Which NaN is not lost in.
         _within(worst, golden.PROBABILITY_TOLERANCE, "a suggestion's probability")
         return f"{len(content['examples'])} texts, probabilities within {worst:.1g}"
 
@@ -328,8 +333,9 @@ class _Checks:
         learner.fit(rows, settings)
         trained = learner.weights()
         learner.reset()
+        # Of the largest weight, if that is above 1: float32 has seven digits.
         worst = max(
-            float(np.max(np.abs(one - other)))
+            float(np.max(np.abs(one - other)) / max(1.0, np.max(np.abs(one))))
             for one, other in zip(trained, simulated.weights, strict=True)
         )
         _within(worst, STEP_TOLERANCE, "a weight")

@@ -121,8 +121,8 @@ def test_what_is_no_update_is_refused(path, tmp_path):
         ({"epochs": 1.5}, "metadata.json: epochs"),
         ({"learning_rate": "0.1"}, "metadata.json: learning_rate"),
         ({"learning_rate": 1e300}, "metadata.json: learning_rate"),
-        ({"learning_rate": float("nan")}, "metadata.json: learning_rate"),
-        ({"clipping_norm": float("inf")}, "metadata.json: clipping_norm"),
+        ({"learning_rate": float("nan")}, "metadata.json: .*NaN is no number"),
+        ({"clipping_norm": float("inf")}, "metadata.json: .*Infinity is no number"),
     ],
 )
 def test_metadata_is_checked(path, said, match):

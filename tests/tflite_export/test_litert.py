@@ -179,3 +179,17 @@ def test_it_is_quiet_and_needs_no_tensorflow(exported_path, tokenizer, tmp_path)
     # LiteRT is quiet; what has no manifest is said.
     first, heard = done.stderr.splitlines()
     assert heard == "heard" and "model.tflite: no manifest.json" in first
+
+
+def test_names_that_are_no_text_are_refused(exported_path, tmp_path):
+    damaged = tmp_path / "model.tflite"
+    content = exported_path.read_bytes()
+    assert b"step" in content
+    damaged.write_bytes(content.replace(b"step", b"\x9atep"))
+    with pytest.raises(UserError, match="not a .tflite file, or only part of one"):
+        LiteModel(damaged)
+
+
+def test_what_cannot_be_run_is_refused_with_the_files_name(exported, exported_path):
+    with pytest.raises(UserError, match=f"{exported_path.name}: LiteRT cannot run its signature"):
+        exported.run("score", word=np.array([10**6], np.int32), **exported.start)

@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from fedkeyboard import hashed, model
+from fedkeyboard import hashed, local_training, model, update
 from fedkeyboard.errors import UserError
 from tflite_export import golden, litert, opened, package, verify
+from tflite_export import manifest as manifests
 from tflite_export.learner import Learner
 
 pytestmark = pytest.mark.usefixtures("probed_once")
@@ -243,8 +244,47 @@ def test_a_manifest_with_numbers_that_no_package_has(broken, place, value):
 
 
 @pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda e: e.update(probabilities=[float("nan")] * 3), "NaN is no number"),
+        (lambda e: e.update(probabilities=[1e999] * 3), "off by inf"),
+        (lambda e: e.update(suggestions=[[1], [1], [1]]), "no word"),
+    ],
+)
+def test_golden_suggestions_that_compare_with_nothing(broken, edit, why):
+    content = json.loads((broken / "golden.json").read_text())
+    for example in content["examples"]:
+        edit(example)
+    text = json.dumps(content).replace("Infinity", "1e999")
+    replace(broken, "golden.json", text.encode())
+    report = verify.verify(broken)
+    assert not report.passed
+    assert any(why in check.seen for check in report.checks if not check.passed)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [("", "no word"), ("a b", "no word"), ("Hello", "no word"), ("you", "an entry twice")],
+)
+def test_entries_that_nobody_can_type(broken, entry, why):
+    lines = (broken / "vocabulary.txt").read_text().splitlines()
+    assert "you" in lines
+    lines[[i for i, line in enumerate(lines) if i > 3 and line != "you"][0]] = entry
+    replace(broken, "vocabulary.txt", "".join(f"{line}\n" for line in lines).encode())
+    report = verify.verify(broken)
+    assert any(why in check.seen for check in report.checks if not check.passed)
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
-    [("epochs", 10**30), ("batch_size", 10**30), ("maximum_sentences", 10**12), ("epochs", 0)],
+    [
+        ("clipping_norm", 1e-300),
+        ("learning_rate", 1e300),
+        ("epochs", 10**30),
+        ("batch_size", 10**30),
+        ("maximum_sentences", 10**12),
+        ("epochs", 0),
+    ],
 )
 def test_rounds_that_never_end_are_refused(broken, key, value):
     assert opened.Package(broken).client().epochs == 1
@@ -303,3 +343,30 @@ def test_a_manifest_that_is_not_as_it_was_written(broken):
     path.write_text(path.read_text().replace('"units": 12', '"units": 13'))
     with pytest.raises(UserError, match=r"manifest\.json: damaged, or of an older version"):
         verify.verify(broken)
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"),
+    [
+        *((local_training.LEAST, True), (local_training.MOST, True), (1.0, True)),
+        *((local_training.LEAST / 2, False), (2 * local_training.MOST, False), (0.0, False)),
+    ],
+)
+@pytest.mark.parametrize("key", ["learning_rate", "clipping_norm"])
+def test_a_rate_is_one_to_all_or_to_none(key, value, allowed, training_record):
+    """To what trains, to the package that says how, and to the update that says how it was."""
+    client = training_record["settings"]["client"] | {key: value}
+    of_both = ("learning_rate", "clipping_norm", "batch_size", "epochs")
+    said = {name: client[name] for name in of_both}
+    errors = []
+    for make in (
+        lambda: local_training.LocalTraining(**said),
+        lambda: manifests.Client.model_validate(client),
+        lambda: update.Metadata.model_validate(dict.fromkeys(update.Metadata.model_fields) | said),
+    ):
+        try:
+            make()
+            errors.append("")
+        except (UserError, ValueError) as error:
+            errors.append(str(error))
+    assert [f"{key}:" in error or f"\n{key}\n" in error for error in errors] == [not allowed] * 3

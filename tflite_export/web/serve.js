@@ -7,6 +7,7 @@ import { constants, existsSync, readdirSync, realpathSync, statSync } from "node
 import { open, realpath } from "node:fs/promises";
 import { createServer } from "node:http";
 import { dirname, extname, join, sep } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -131,30 +132,43 @@ function servedFiles(packageDirectory) {
 
 async function answer(files, port, request, response) {
   const refuse = (status) => response.writeHead(status, HEADERS).end();
-  const host = request.headers.host?.toLowerCase();
-  if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) return refuse(421);
+  if (!isOurs(request.headers.host, port)) return refuse(421);
   const path = request.url.split("?")[0];
   const file = files.get(path);
   if (!file) return refuse(404);
   if (!["GET", "HEAD"].includes(request.method)) return refuse(405);
-  let body;
+  let opened;
   try {
-    body = await read(file);
+    opened = await openFile(file);
   } catch {
     // What was there when the server began is gone, or is something else now.
     return refuse(500);
   }
-  if (path === "/litert/core.js") {
-    // A worker has no import map; a bundler would do the same.
-    body = body.toString().replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"');
-  }
+  const { handle, size } = opened;
   const type = TYPES[extname(file.name)] ?? "application/octet-stream";
   response.writeHead(200, { ...HEADERS, "Content-Type": type });
-  response.end(request.method === "HEAD" ? undefined : body);
+  if (request.method === "HEAD" || !size) {
+    await handle.close();
+    return response.end();
+  }
+  if (path === "/litert/core.js") {
+    // A worker has no import map; a bundler would do the same.
+    const body = await handle.readFile("utf8").finally(() => handle.close());
+    return response.end(body.replace('"@litertjs/wasm-utils"', '"./wasm-utils.js"'));
+  }
+  // In pieces: who reads slowly, or not at all, holds one of them and not the file. It closes the file.
+  await pipeline(handle.createReadStream({ end: size - 1 }), response).catch(() => response.destroy());
 }
 
-/** Reads a regular file of its directory, of a bounded size: no link out of it, device or pipe. */
-async function read({ root, name, atMost }) {
+/** Whether a Host header names this machine; the port may be left out if it is HTTP's own. */
+export function isOurs(host, port) {
+  const names = ["127.0.0.1", "localhost"];
+  const ours = names.map((name) => `${name}:${port}`).concat(port === 80 ? names : []);
+  return ours.includes(host?.toLowerCase());
+}
+
+/** Opens a regular file of its directory, of a bounded size: no link out of it, device or pipe. */
+async function openFile({ root, name, atMost }) {
   const path = await realpath(join(root, name));
   if (!within(root, path)) throw new Error(`${name}: a link out of ${root}`);
   // Without O_NONBLOCK, to open a pipe waits for who writes into it.
@@ -163,15 +177,15 @@ async function read({ root, name, atMost }) {
   try {
     const status = await handle.stat();
     if (!status.isFile() || status.size > atMost) throw new Error(`${name}: no file, or too large`);
-    const body = Buffer.alloc(status.size);
-    const { bytesRead } = await handle.read(body, 0, body.length, 0);
-    return body.subarray(0, bytesRead);
-  } finally {
+    return { handle, size: status.size };
+  } catch (error) {
     await handle.close();
+    throw error;
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+// Node's own name for this file leads through no link.
+if (import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
   try {
     const [directory = "../../runs/latest/export", port = "8000"] = process.argv.slice(2);
     if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) {

@@ -1,13 +1,15 @@
 // The server alone, without a browser: node --test test/serve.test.js
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { UsageError, serve } from "../serve.js";
+import { fileURLToPath } from "node:url";
+import { UsageError, isOurs, serve } from "../serve.js";
 
 const FILES = [
   "manifest.json",
@@ -162,4 +164,56 @@ test("a file that is larger than such a file can be is not read", async () => {
   assert.equal((await fetch(`${begun.url}package/manifest.json`)).status, 500);
   await begun.close();
   rmSync(directory, { recursive: true });
+});
+
+test("the port may be left out if it is HTTP's own", () => {
+  for (const [host, port, ours] of [
+    ["localhost", 80, true],
+    ["127.0.0.1:80", 80, true],
+    ["LOCALHOST:8000", 8000, true],
+    ["localhost", 8000, false],
+    ["localhost:80", 8000, false],
+    ["evil.example", 80, false],
+    [undefined, 80, false],
+  ]) {
+    assert.equal(isOurs(host, port), ours, `${host} at ${port}`);
+  }
+});
+
+test("who does not read holds no file in memory", async () => {
+  const directory = aPackage();
+  const begun = await serve(directory, 0);
+  const at = Number(new URL(begun.url).port);
+  const file = join(directory, "model_train.tflite");
+  execFileSync("truncate", ["-s", "200M", file]);
+  const sockets = [];
+  try {
+    const before = process.memoryUsage().rss;
+    for (let i = 0; i < 8; i++) {
+      const socket = connect(at, "127.0.0.1");
+      socket.pause();
+      socket.write(`GET /package/model_train.tflite HTTP/1.1\r\nHost: localhost:${at}\r\n\r\n`);
+      sockets.push(socket);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assert.ok(process.memoryUsage().rss - before < 100e6);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await begun.close();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("it starts by a name that leads through a link", () => {
+  const directory = aPackage();
+  const link = `${directory}-link`;
+  symlinkSync(fileURLToPath(new URL("..", import.meta.url)), link);
+  try {
+    const server = spawnSync(process.execPath, [join(link, "serve.js"), directory, "99999"]);
+    assert.equal(server.status, 1);
+    assert.match(server.stderr.toString(), /not a port/);
+  } finally {
+    rmSync(link);
+    rmSync(directory, { recursive: true });
+  }
 });
