@@ -80,6 +80,7 @@ def rows(tiny_texts, tiny_tokenizer):
     return [tiny_tokenizer.text(texts, LENGTH).words for texts in tiny_texts]
 
 
+@pytest.mark.heavy
 def test_every_distribution_is_as_defined(sentences, rows, tiny_texts, tiny_tokenizer):
     """Of a user who was not counted, and of a word that nobody has written."""
     unseen = len(tiny_tokenizer)

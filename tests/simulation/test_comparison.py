@@ -58,6 +58,7 @@ def begin(path, population, tokenizer, seed=1, length=8):
     return run
 
 
+@pytest.mark.heavy
 def test_compare_reads_what_holds_and_makes_the_rest_again(run, population, console):
     compared = comparison.compare([run], "test", console)
     (of_run,) = compared["runs"]
