@@ -126,7 +126,7 @@ requirements: $(UV)
 	$(UV) export --locked --no-dev --no-emit-project --quiet --no-header --output-file requirements.txt
 
 # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, as in many containers, every command would
-# compile all of TensorFlow anew, for as long as it takes to train a round.
+# compile all of TensorFlow anew, for ten seconds.
 .venv/.synced: pyproject.toml uv.lock $(UV)
 	@echo "installing the locked environment into .venv (2.5 GB)"
 	@$(UV) sync --locked --quiet --compile-bytecode

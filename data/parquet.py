@@ -40,7 +40,10 @@ def parquet_files(table: Table) -> Iterator[Message]:
                 # Strings as they are stored: a small file may say a long one a million times.
                 strings = [n for n in names if _is_string(file.schema_arrow.field(n).type)]
                 file = pyarrow.parquet.ParquetFile(
-                    handle, buffer_size=_BYTES_AT_ONCE, read_dictionary=strings
+                    handle,
+                    metadata=file.metadata,
+                    buffer_size=_BYTES_AT_ONCE,
+                    read_dictionary=strings,
                 )
                 for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
                     columns = [batch.column(column) for column in names]

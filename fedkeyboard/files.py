@@ -52,8 +52,7 @@ def replacing(path: PathLike) -> Iterator[pathlib.Path]:
     remove_unfinished(path.parent)
     descriptor, temporary = _temporary(path)
     try:
-        with _named(path):
-            yield temporary
+        yield temporary
         # mkstemp makes files private to the user; results are as readable as the umask allows.
         umask = os.umask(0)
         os.umask(umask)
@@ -61,20 +60,14 @@ def replacing(path: PathLike) -> Iterator[pathlib.Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
-    """Names the file in errors of the disk that name none, as those from writing do."""
-    try:
-        yield
     except OSError as error:
+        # Those from writing name no file.
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
+    finally:
+        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _temporary(path: pathlib.Path) -> tuple[int, pathlib.Path]:

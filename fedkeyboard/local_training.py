@@ -14,9 +14,9 @@ import tensorflow as tf
 from fedkeyboard import batches, model
 from fedkeyboard.errors import UserError
 
-# TensorFlow counts sentences in int32.
 # Of rates and norms: what float32 tells from 0 and has, as also `tflite_export.manifest` says.
 LEAST, MOST = 1e-30, tf.float32.max.item()
+# TensorFlow counts sentences in int32.
 _LARGEST_BATCH = 1_000_000
 _MOST_EPOCHS = 1000  # As in an experiment and a manifest; no phone trains for longer.
 

@@ -54,12 +54,11 @@ class LiteModel:
                 name: self._interpreter.get_signature_runner(name)
                 for name in self._interpreter.get_signature_list()
             }
-            self.signatures()  # Names that are not UTF-8 are a ValueError.
+            self._check_signatures()  # Names that are not UTF-8 are a ValueError.
         except ValueError as error:
             raise UserError(
                 f"{path}: not a .tflite file, or only part of one; export it again"
             ) from error
-        self._check_signatures()
         scored = self._runners["score"].get_output_details()
         self.vocabulary = int(scored["log_probabilities"]["shape"][1])
         inputs = self._runners["step"].get_input_details()
@@ -151,7 +150,7 @@ class LiteModel:
                     f"{self._path}: not a fedkeyboard model: it has no signature {name} (has: "
                     f"{names}); export it again"
                 )
-        found = {name: self.signatures()[name] for name in ("step", "score")}
+        found = self.signatures()
         try:
             embedding = found["step"]["inputs"]["output"]["shape"][1]
             units = found["step"]["inputs"]["cell"]["shape"][1]

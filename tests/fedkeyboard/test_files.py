@@ -1,5 +1,6 @@
 """Files are whole or not there, and what is read is a regular file of a bounded size."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -65,3 +66,10 @@ def test_many_writers_of_one_file(tmp_path):
         thread.join()
     assert (tmp_path / "one").read_text() in {letter * 1000 for letter in "abcd"}
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="room") as caught, files.replacing(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "no room")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
