@@ -220,7 +220,7 @@ def test_a_run_that_cannot_start_leaves_nothing(tmp_path, tiny_population, monke
 @pytest.mark.parametrize("stream", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_nothing(stream, tmp_path):
     """As those of a daemon: the first file that is opened would get their number."""
-    for arguments, code in (("--version", 0), ("evaluate none", 2)):
+    for arguments, code in (("--version", 0), ("suggest none i", 2)):
         shell = f"exec {FEDKEYBOARD} {arguments} {stream}"
         done = subprocess.run(["sh", "-c", shell], capture_output=True, cwd=tmp_path, timeout=60)
         assert done.returncode == code
@@ -233,7 +233,9 @@ def test_a_name_that_no_file_could_say_is_refused(tmp_path):
     line = fails(2, "simulate", "--out", name, run=process)
     assert line == r"fedkeyboard: x\udcff: not UTF-8, as names must be here; rename it"
     (tmp_path / name).mkdir()
-    assert r"x\udcff: not UTF-8" in fails(2, "evaluate", "none", run=process, cwd=tmp_path / name)
+    assert r"x\udcff: not UTF-8" in fails(
+        2, "suggest", "none", "i", run=process, cwd=tmp_path / name
+    )
 
 
 @pytest.mark.heavy

@@ -149,7 +149,7 @@ def test_personalize(run):
     assert "0.5" in tried and "0.1" in tried
 
 
-def test_a_package_is_verified_by_a_stranger(run, tmp_path, population):
+def test_a_package_is_verified_by_a_stranger(run, tmp_path):
     told = succeeds("verify", run)
     assert "FAILED" not in told and "a local step" in told and "weights, training" in told
     package = shutil.copytree(run / "export", tmp_path / "package")
@@ -157,12 +157,17 @@ def test_a_package_is_verified_by_a_stranger(run, tmp_path, population):
     assert alone["passed"] and len(alone["checks"]) == 10
     assert len(json.loads(succeeds("verify", package, "--run", run, "--json"))["checks"]) == 12
     assert "--population" in fails(2, "personalize", package)
-    assert json.loads(
-        succeeds("personalize", package, "--population", population, "--json")
-    ) == json.loads(succeeds("personalize", run, "--json")) | {"cost": mock.ANY}
     (package / "vocabulary.txt").write_text("other")
     broken = command("verify", package)
     assert broken.returncode == 1 and "vocabulary.txt: has other contents" in broken.stdout
+
+
+@pytest.mark.heavy
+def test_a_package_is_personalized_as_its_run_is(run, tmp_path, population):
+    package = shutil.copytree(run / "export", tmp_path / "package")
+    assert json.loads(
+        succeeds("personalize", package, "--population", population, "--json")
+    ) == json.loads(succeeds("personalize", run, "--json")) | {"cost": mock.ANY}
 
 
 @pytest.mark.heavy
@@ -196,24 +201,24 @@ def test_a_round_of_real_phones_is_that_of_simulated_ones(run, tmp_path, simulat
     assert "no words" in fails(2, "update", run, tmp_path / "empty.txt", "--out", tmp_path / "u")
 
 
-def test_suggestions_for_one_user(run, tmp_path):
+@pytest.fixture
+def personal(run, tmp_path):
+    """A common and a rare word, and a checkpoint of one who writes one after the other."""
     vocabulary = (run / "vocabulary.txt").read_text().split()
     liked, *_, rare = vocabulary[4:]
     (tmp_path / "wrote.txt").write_text(f"{liked} {rare} {rare} {rare}\n" * 100)
     checkpoint = tmp_path / "personal.npz"
     rate = ("--learning-rate", 2)
     succeeds("update", run, tmp_path / "wrote.txt", "--personal", *rate, "--out", checkpoint)
+    return liked, rare, checkpoint
+
+
+def test_suggestions_for_one_user(run, tmp_path, personal):
+    liked, rare, checkpoint = personal
     asked = (liked, "--json")
     before = json.loads(succeeds("suggest", run, *asked))
     after = json.loads(succeeds("suggest", run, *asked, "--personal", checkpoint))
     assert after[0]["word"] == rare not in [s["word"] for s in before]
-    # The app brought another model, of the same words.
-    other = shutil.copytree(run, tmp_path / "other")
-    succeeds("export", other, "--train-storage", "float32")
-    refused = fails(2, "suggest", other, *asked, "--personal", checkpoint)
-    assert "on top of another model" in refused and "migrate it" in refused
-    migrated = json.loads(succeeds("suggest", other, *asked, "--personal", checkpoint, "--migrate"))
-    assert migrated[0]["word"] == rare
     assert "--personal" in fails(2, "suggest", run, *asked, "--migrate")
     file = run / "export/model_infer.tflite"
     no_package = ("no such directory", "a run or a phone package")
@@ -224,15 +229,38 @@ def test_suggestions_for_one_user(run, tmp_path):
     assert "for a server" in fails(2, "suggest", run, *asked, "--personal", checkpoint)
 
 
-def test_export_elsewhere_and_not_over_other_files(run, tmp_path):
-    manifest = json.loads(succeeds("export", run, "--out", tmp_path / "package", "--json"))
+@pytest.mark.heavy
+def test_what_a_phone_learned_goes_on_in_another_model(run, tmp_path, personal):
+    """The app brought one of the same words."""
+    liked, rare, checkpoint = personal
+    asked = (liked, "--json")
+    other = shutil.copytree(run, tmp_path / "other")
+    succeeds("export", other, "--train-storage", "float32")
+    refused = fails(2, "suggest", other, *asked, "--personal", checkpoint)
+    assert "on top of another model" in refused and "migrate it" in refused
+    migrated = json.loads(succeeds("suggest", other, *asked, "--personal", checkpoint, "--migrate"))
+    assert migrated[0]["word"] == rare
+
+
+def test_a_package_says_how_its_weights_were_made_and_not_where(run):
+    manifest = json.loads((run / "export/manifest.json").read_text())
     assert manifest["training"]["rounds"] == 9
     assert manifest["training"]["settings"]["seed"] == 2
-    assert str(run.parent) not in (tmp_path / "package/manifest.json").read_text()
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other/thesis.txt").write_text("years of work")
-    assert "holds thesis.txt" in fails(2, "export", run, "--out", tmp_path / "other")
-    assert (tmp_path / "other/thesis.txt").read_text() == "years of work"
+    assert str(run.parent) not in (run / "export/manifest.json").read_text()
+
+
+@pytest.mark.heavy
+def test_export_elsewhere(run, tmp_path):
+    manifest = json.loads(succeeds("export", run, "--out", tmp_path / "package", "--json"))
+    assert (
+        manifest["training"] == json.loads((run / "export/manifest.json").read_text())["training"]
+    )
+
+
+def test_a_package_does_not_take_the_place_of_other_files(run, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert "holds thesis.txt" in fails(2, "export", run, "--out", tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 @pytest.mark.heavy

@@ -9,6 +9,7 @@ import benchmarks
 from benchmarks import cohorts
 
 
+@pytest.mark.heavy
 def test_the_cohorts_are_drawn_from_the_bundled_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small, typical, large = cohorts.draw(quick=False)

@@ -97,7 +97,9 @@ def test_an_element_without_end(tmp_path, monkeypatch, refuses):
         read(path)
 
 
-@pytest.mark.parametrize("kind", [pyarrow.string(), pyarrow.large_string()])
+@pytest.mark.parametrize(
+    "kind", [pyarrow.string(), pytest.param(pyarrow.large_string(), marks=pytest.mark.heavy)]
+)
 def test_a_string_that_a_file_says_a_million_times(kind, tmp_path):
     """Some KB, which are 12 GB as rows."""
     path = tmp_path / "long.parquet"

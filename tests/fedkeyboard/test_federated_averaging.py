@@ -1,5 +1,7 @@
 """Our learning process against TFF's textbook ones: the same rounds, the same weights."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +15,7 @@ from fedkeyboard.local_training import LocalTraining
 BATCH = 4
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def process(initial, sizes):
     def build(optimizer, weighting="sentences", schedule=None, **training):
         settings = {"learning_rate": 0.5, "batch_size": BATCH, "clipping_norm": 1e9} | training
@@ -27,6 +29,13 @@ def process(initial, sizes):
         )
 
     return build
+
+
+@pytest.fixture(scope="module")
+def averaging(process):
+    """Returns the process of a weighting whose server only adds; composed once."""
+    sgd = server_optimizers.build("sgd", 1.0)
+    return functools.cache(lambda weighting: process(sgd, weighting))
 
 
 @pytest.mark.parametrize("name", ["adam", pytest.param("sgd", marks=pytest.mark.heavy)])
@@ -94,25 +103,22 @@ def test_the_phones_rate_follows_its_schedule(
     assert_same_movement(ours, weights, 1e-5)
 
 
-def test_weighting(run_rounds, process, phones):
+def test_weighting(run_rounds, averaging, phones):
     """A phone twice as long counts twice, or as much as any other."""
-    sgd = server_optimizers.build("sgd", 1.0)
-    by_sentences = process(sgd)
-    alone = [run_rounds(by_sentences, [phone_data(p)], 1)[0] for p in phones]
+    alone = [run_rounds(averaging("sentences"), [phone_data(p)], 1)[0] for p in phones]
     for weighting in ("sentences", "uniform"):
-        weights, _ = run_rounds(process(sgd, weighting), [phone_data(p) for p in phones], 1)
+        weights, _ = run_rounds(averaging(weighting), [phone_data(p) for p in phones], 1)
         counts = [len(p) if weighting == "sentences" else 1 for p in phones]
         for i, field in enumerate(model.Weights._fields):
             expected = np.average([w[i] for w in alone], axis=0, weights=counts)
             np.testing.assert_allclose(weights[i], expected, atol=1e-6, err_msg=field)
 
 
-def test_phones_without_sentences_change_nothing(run_rounds, process, initial, phones):
-    sgd = server_optimizers.build("sgd", 1.0)
+def test_phones_without_sentences_change_nothing(run_rounds, averaging, initial, phones):
     empty, data = phone_data(phones[0][:0]), phone_data(phones[1])
-    nobody, _ = run_rounds(process(sgd), [empty, empty], 1)
-    with_empty, _ = run_rounds(process(sgd, "uniform"), [empty, data], 1)
-    without, _ = run_rounds(process(sgd, "uniform"), [data], 1)
+    nobody, _ = run_rounds(averaging("sentences"), [empty, empty], 1)
+    with_empty, _ = run_rounds(averaging("uniform"), [empty, data], 1)
+    without, _ = run_rounds(averaging("uniform"), [data], 1)
     for ours, first in zip(nobody, initial, strict=True):
         np.testing.assert_array_equal(ours, first)
     for ours, theirs in zip(with_empty, without, strict=True):

@@ -2,6 +2,7 @@ import functools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fedkeyboard import beam, evaluation, federated_evaluation, metrics, model, subword_evaluation
 from fedkeyboard.federated_learning import phone_data
@@ -33,6 +34,7 @@ def table(tiny_subwords):
 
 def test_each_word_by_its_pieces_one_after_another(tiny_texts, tiny_subwords, weights, table):
     sentences = [*tiny_texts[0][:9], "ok 你好 you", "you " * 9]
+    search = tf.function(functools.partial(beam.search, weights, table))
     text = tiny_subwords.text(sentences, LENGTH)
     scores = subword_evaluation.SubwordScorer(weights, table).score(text)
     i, found = 0, 0
@@ -42,7 +44,7 @@ def test_each_word_by_its_pieces_one_after_another(tiny_texts, tiny_subwords, we
         for word in [*spelled, None]:
             pieces = [END] if word is None else tiny_subwords.encode(word)
             assert scores.known[i] == (pieces[0] > UNKNOWN)
-            likeliest = beam.search(weights, table, state).spelling[0].numpy().tolist()
+            likeliest = search(state).spelling[0].numpy().tolist()
             if scores.known[i]:
                 spelling = beam.spelling(word)
                 expected = likeliest.index(spelling) if spelling in likeliest else 5
