@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import os
 import signal
 
@@ -37,10 +38,16 @@ def corpus():
 
 
 @pytest.fixture(scope="session")
-def tiny_population(corpus, tmp_path_factory):
+def few_messages():
+    """The corpus' first conversations; to read all of it takes seconds."""
+    return list(itertools.islice(chitchat(), 4000))
+
+
+@pytest.fixture(scope="session")
+def tiny_population(few_messages, tmp_path_factory):
     """A population file of real users: those of the corpus' first conversations."""
     path = tmp_path_factory.mktemp("tiny") / "tiny.sqlite"
-    prepare(corpus[:4000], path, source="tiny", cleaning=Cleaning(maximum_sentences=40), seed=3)
+    prepare(few_messages, path, source="tiny", cleaning=Cleaning(maximum_sentences=40), seed=3)
     return path
 
 

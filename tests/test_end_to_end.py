@@ -41,12 +41,12 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def population(place, corpus):
+def population(place, few_messages):
     """Made by `fedkeyboard prepare` from a CSV file of real messages."""
     with open(place / "messages.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["who", "said", "when"])
-        writer.writerows((m.user, m.text, m.time) for m in corpus[:4000])
+        writer.writerows((m.user, m.text, m.time) for m in few_messages)
     columns = ["--user-column", "who", "--text-column", "said", "--time-column", "when"]
     summary = json.loads(
         succeeds(

@@ -36,11 +36,9 @@ def check(
     Raises:
       RunFailure: If the file disagrees in a log-probability or a suggestion.
     """
-    weights = model.Weights(*map(tf.constant, weights))
-    for ids in sentences:
-        words = [BEGIN, *ids]
-        row = tf.constant([[*words, END]], tf.int32)
-        trained = tf.nn.log_softmax(model.forward(weights, batches.pack(row))).numpy()
+    rows = [[BEGIN, *ids, END] for ids in sentences]
+    for row, trained in zip(rows, _log_probabilities(weights, rows), strict=True):
+        words = row[:-1]
         after = model.State(*(state.numpy() for state in model.initial_state(weights, 1)))
         for word, expected in zip(words, trained, strict=True):
             before = {"word": np.array([word], np.int32), **after._asdict()}
@@ -67,15 +65,22 @@ def divergence(
     For files that round what they compute. Of what the weights say of the next word, after each
     word of some sentences, to what the file's `score` says of it.
     """
-    weights = model.Weights(*map(tf.constant, weights))
-    said, trained = [], []
-    for ids in sentences:
-        row = np.array([[BEGIN, *ids, END]], np.int32)
-        said.append(exported.log_probabilities(row))
-        logits = model.forward(weights, batches.pack(tf.constant(row)))
-        trained.append(tf.nn.log_softmax(logits).numpy())
-    mine, theirs = np.concatenate(said), np.concatenate(trained)
+    rows = [[BEGIN, *ids, END] for ids in sentences]
+    mine = np.concatenate([exported.log_probabilities(np.array([r], np.int32)) for r in rows])
+    theirs = np.concatenate(_log_probabilities(weights, rows))
     return float(np.mean(np.sum(np.exp(theirs) * (theirs - mine), axis=1, dtype=np.float64)))
+
+
+def _log_probabilities(weights: model.Weights, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Returns what weights say of the next word, after each but the last of each row: `[n, V]`."""
+    padded = np.full((len(rows), max(map(len, rows))), PAD, np.int32)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    batch = batches.pack(tf.constant(padded))
+    logits = model.forward(model.Weights(*map(tf.constant, weights)), batch)
+    said = tf.nn.log_softmax(logits).numpy()
+    places = batches.unpack(batch, tf.range(len(said)), padded).numpy()
+    return [said[of[: len(row) - 1]] for of, row in zip(places, rows, strict=True)]
 
 
 def rounded_to_float16(weights: model.Weights) -> model.Weights:

@@ -329,7 +329,7 @@ class _Checks:
         before = model.Weights(*map(tf.constant, learner.weights()))
         rows = golden.training_rows(self._package.tokenizer, learner.length)
         settings = local_training.LocalTraining(1.0, batch_size=len(rows), clipping_norm=5.0)
-        simulated = tf.function(local_training.train, autograph=False)(before, rows, settings)
+        simulated = local_training.train(before, tf.constant(rows), settings)
         learner.fit(rows, settings)
         trained = learner.weights()
         learner.reset()

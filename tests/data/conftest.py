@@ -45,9 +45,9 @@ def chitchat_population(corpus, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def few(corpus):
+def few(few_messages):
     """The first messages of the corpus: some 30 users, interleaved."""
-    return corpus[:2000]
+    return few_messages[:2000]
 
 
 @pytest.fixture

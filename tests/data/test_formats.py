@@ -137,10 +137,10 @@ def test_other_columns(tmp_path):
         assert [m[:3] for m in of.messages] == [("anna", 1525219200.0, "hello there")]
 
 
-def test_the_bundled_corpus(corpus):
+def test_the_bundled_corpus(few_messages):
     with source("chitchat", None) as of:
         assert of.name == "chitchat-dataset 0.9.0"
-        assert next(of.messages) == corpus[0]
+        assert next(of.messages) == few_messages[0]
 
 
 @pytest.mark.parametrize("option", ["time_column", "source_split"])

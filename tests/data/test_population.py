@@ -287,7 +287,7 @@ class TestBadFile:
                 Population.open(tmp_path / name)
 
 
-@pytest.mark.parametrize("phones", [None, 300])
+@pytest.mark.parametrize("phones", [None, pytest.param(300, marks=pytest.mark.heavy)])
 def test_a_flipped_bit_is_noticed_or_changes_nothing(few, phones, tmp_path):
     """Of 150 bits all over the file."""
     path = tmp_path / "population.sqlite"

@@ -12,6 +12,8 @@ from fedkeyboard.local_training import LocalTraining
 
 EPOCHS = 3
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def process(initial, sizes):
@@ -34,7 +36,7 @@ def their_data(phones):
     return [textbook.phone_data(p, len(p)).repeat(EPOCHS) for p in phones]
 
 
-@pytest.mark.parametrize("name", ["momentum", pytest.param("yogi", marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("name", ["momentum", "yogi"])
 def test_equals_tffs_weighted_mime_lite(
     run_rounds, process, assert_same_movement, initial, sizes, phones, their_data, name
 ):
@@ -53,7 +55,6 @@ def test_equals_tffs_weighted_mime_lite(
     assert metrics[2]["client_work"]["loss_sum"] < metrics[0]["client_work"]["loss_sum"]
 
 
-@pytest.mark.heavy
 def test_a_schedule_counts_rounds_as_in_tffs(
     run_rounds, process, assert_same_movement, initial, sizes, phones, their_data
 ):
@@ -73,7 +74,6 @@ def test_a_schedule_counts_rounds_as_in_tffs(
     assert_same_movement(ours, theirs, 2e-5)
 
 
-@pytest.mark.heavy
 def test_with_sgd_it_is_fed_avg(run_rounds, process, assert_same_movement, phones):
     """Clipping and batches included."""
     data = [phone_data(p) for p in phones]
@@ -88,7 +88,6 @@ def test_with_sgd_it_is_fed_avg(run_rounds, process, assert_same_movement, phone
     assert_same_movement(ours, theirs, 1e-5)
 
 
-@pytest.mark.heavy
 def test_phones_without_sentences_change_nothing(run_rounds, process, initial, phones):
     adam = server_optimizers.build("adam", 0.01)
     weights, _ = run_rounds(process(adam), [phone_data(phones[0][:0])] * 2, 1)

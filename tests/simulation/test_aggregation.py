@@ -318,7 +318,7 @@ def unbroken():
 
 @pytest.mark.parametrize(
     "at",
-    [0, 9, *(pytest.param(n, marks=pytest.mark.heavy) for n in range(14) if n % 9)],
+    [pytest.param(n, marks=[pytest.mark.heavy] if n else []) for n in range(14)],
 )
 def test_the_same_command_goes_on_after_a_stop(
     aggregate, unbroken, paths, tmp_path, monkeypatch, at

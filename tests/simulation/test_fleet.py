@@ -369,7 +369,10 @@ def test_impossible_settings_are_named_before_the_first_round(of, parts):
     [
         {"report_goal": 800, "phones": 2000, "minimum_reports": 100},
         {"report_goal": 100, "phones": 2000, "sampling": "random_check_in", "cycle": 20},
-        {"phones": 20_000, "selection_minutes": 0.1, "minimum_reports": 5},
+        pytest.param(
+            {"phones": 20_000, "selection_minutes": 0.1, "minimum_reports": 5},
+            marks=pytest.mark.heavy,
+        ),
         {"report_goal": 1, "phones": 3},
         {"report_goal": 20, "phones": 30_000, "sampling": "random_check_in", "cycle": 1},
     ],

@@ -83,7 +83,7 @@ def test_until_is_when_it_ends(phones):
 
 
 def test_rates_are_the_time_that_phones_are_available(phones):
-    some = MANY[:3000]
+    some = MANY[:1500]
     hours = np.arange(0, 24 * 60, 0.5)
     seen = available(phones, hours, some).mean(axis=0)
     rates = phones.rates(some)

@@ -39,7 +39,7 @@ def run(tmp_path):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["client.warmup_rounds=2", "client.decay_rounds=4"],
+        pytest.param(["client.warmup_rounds=2", "client.decay_rounds=4"], marks=pytest.mark.heavy),
         pytest.param(["client.algorithm=fedsgd"], marks=pytest.mark.heavy),
         ["client.algorithm=mime_lite", "server.decay_rounds=5"],
     ],
