@@ -416,6 +416,7 @@ def test_a_page_does_not_take_the_place_of_something_else(run, tmp_path):
     assert messages.read_text() == "user,text\n"
 
 
+@pytest.mark.heavy
 def test_training_that_diverges_fails(population, place, tmp_path):
     out = tmp_path / "diverged"
     settings = ["client.learning_rate=1e6", "client.clipping_norm=1e12", "server.optimizer=sgd"]

@@ -157,6 +157,7 @@ def test_a_flipped_bit_in_a_run_of_sub_words(of_pieces, name):
     assert assert_noticed(of_pieces.path / name, lambda: all_of(of_pieces.path)) == FLIPS
 
 
+@pytest.mark.heavy
 def test_with_a_flipped_bit_in_a_checkpoint_the_one_before_is_taken(tmp_path, caplog):
     whole, copy = (types.SimpleNamespace(path=tmp_path / name) for name in ("whole", "copy"))
 

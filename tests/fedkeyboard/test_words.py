@@ -81,6 +81,7 @@ def test_and_of_every_character_by_itself_and_between_letters():
         holds(f"a{character}b")
 
 
+@pytest.mark.heavy
 def test_and_of_pairs_with_what_combines_or_joins():
     for special in SPECIAL:
         for other in itertools.chain(TABLE.marks, TABLE.folds):

@@ -161,6 +161,7 @@ def test_phones_and_simulation_give_the_same_next_round(run, aggregate, phones, 
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_the_next_run_goes_on(run, aggregate, tiny_population):
     made = runs.open_run(aggregate().run.path)
     assert made.config.rounds.count == 3 and len(made.tokenizer) == len(run.tokenizer)
@@ -316,10 +317,8 @@ def unbroken():
     return []
 
 
-@pytest.mark.parametrize(
-    "at",
-    [pytest.param(n, marks=[pytest.mark.heavy] if n else []) for n in range(14)],
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("at", range(14))
 def test_the_same_command_goes_on_after_a_stop(
     aggregate, unbroken, paths, tmp_path, monkeypatch, at
 ):

@@ -99,6 +99,7 @@ def test_what_tff_had_begun_to_write_goes_with_the_next_training(tmp_path, monke
     assert not list(tmp_path.glob("rounds.csv?*"))
 
 
+@pytest.mark.heavy
 def test_a_poisson_round_without_phones_counts_and_changes_nothing(
     tmp_path, tiny_population, tiny_tokenizer, monkeypatch
 ):
