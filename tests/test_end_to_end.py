@@ -375,6 +375,7 @@ def test_wrong_use_is_refused_in_a_line(run, place, population, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heavy
 def test_compare_answers_on_a_page(run):
     compared = json.loads(succeeds("compare", run, "--no-central", "--json"))
     (of_run,) = compared["runs"]

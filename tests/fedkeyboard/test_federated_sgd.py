@@ -11,6 +11,7 @@ from fedkeyboard.federated_learning import phone_data
 from fedkeyboard.local_training import LocalTraining
 
 
+@pytest.mark.heavy
 def test_equals_tffs_fed_sgd(run_rounds, assert_same_movement, initial, sizes, phones):
     """TFF's takes each phone's sentences as one batch, so that both are of its mean loss."""
     optimizer = server_optimizers.build("adam", 0.01, epsilon=1e-3)

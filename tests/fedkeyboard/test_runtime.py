@@ -470,6 +470,7 @@ def test_a_computation_can_be_abandoned_and_the_block_left(clients, tmp_path, ca
     assert not caplog.records  # Nor does asyncio complain of errors that nobody looked at.
 
 
+@pytest.mark.heavy
 def test_cohorts_of_ever_other_sizes_do_not_fill_the_worker(monkeypatch):
     closed, close = [], Executor.close
     monkeypatch.setattr(Executor, "close", lambda self: (closed.append(1), close(self)))
