@@ -16,6 +16,7 @@ WITHIN = regex.compile(
 )
 
 
+@pytest.mark.heavy
 def test_the_file_is_what_this_version_of_unicode_makes():
     if unicodedata.unidata_version != characters.UNICODE:
         pytest.skip("another Unicode: the file is what counts")

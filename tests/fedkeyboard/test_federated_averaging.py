@@ -88,7 +88,8 @@ def test_fed_prox_is_tffs_with_the_papers_sign(
         assert np.abs(mine - plain).max() > 0.1 * np.abs(plain - first).max(), field
 
 
-@pytest.mark.parametrize("cohort", [pytest.param(1, marks=pytest.mark.heavy), 33])
+@pytest.mark.heavy
+@pytest.mark.parametrize("cohort", [1, 33])
 def test_the_phones_rate_follows_its_schedule(
     run_rounds, process, assert_same_movement, initial, phones, cohort
 ):

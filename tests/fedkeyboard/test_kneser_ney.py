@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nltk.lm import KneserNeyInterpolated
 
 from fedkeyboard import kneser_ney
 from fedkeyboard.tokenizer import BEGIN, END, PAD, UNKNOWN
@@ -104,6 +103,9 @@ def test_every_distribution_is_as_defined(sentences, rows, tiny_texts, tiny_toke
 
 def test_with_one_discount_it_is_nltks(sentences, rows, tiny_tokenizer, monkeypatch):
     """NLTK has the plain method with one discount, and none for single words.
+    # Here, since it takes a second, and every process loads this file.
+    from nltk.lm import KneserNeyInterpolated
+
 
     It is given the n-grams that end in a target only. With those of `padded_everygram_pipeline`,
     which pads with BEGIN, it counts (BEGIN, BEGIN) among the pairs and sums to more than 1.

@@ -148,6 +148,7 @@ def test_a_run_without_a_checkpoint_says_so(run, console):
         comparison.compare([run], "test", console)
 
 
+@pytest.mark.heavy
 def test_central_training_stopped_goes_on_as_unbroken(run, population, console, monkeypatch):
     settings = dataclasses.replace(CENTRAL, epochs=6)
     task = Task(run, population, "test", console)

@@ -257,6 +257,7 @@ def bias(sampling, **more):
     return run(of, 600)[-1]
 
 
+@pytest.mark.heavy
 def test_who_is_often_awake_takes_part_more_often_unless_turned_away():
     first, fair = bias("check_in"), bias("uniform")
     assert first.availability_bias > 1.08

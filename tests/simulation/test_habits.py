@@ -82,8 +82,9 @@ def test_until_is_when_it_ends(phones):
     assert np.min((until - times)[here]) > 0 and np.max((until - times)[here]) < DAY
 
 
+@pytest.mark.heavy
 def test_rates_are_the_time_that_phones_are_available(phones):
-    some = MANY[:1500]
+    some = MANY[:3000]
     hours = np.arange(0, 24 * 60, 0.5)
     seen = available(phones, hours, some).mean(axis=0)
     rates = phones.rates(some)
