@@ -103,13 +103,13 @@ def test_every_distribution_is_as_defined(sentences, rows, tiny_texts, tiny_toke
 
 def test_with_one_discount_it_is_nltks(sentences, rows, tiny_tokenizer, monkeypatch):
     """NLTK has the plain method with one discount, and none for single words.
-    # Here, since it takes a second, and every process loads this file.
-    from nltk.lm import KneserNeyInterpolated
-
 
     It is given the n-grams that end in a target only. With those of `padded_everygram_pipeline`,
     which pads with BEGIN, it counts (BEGIN, BEGIN) among the pairs and sums to more than 1.
     """
+    # Here, since it takes a second, and every process loads this file.
+    from nltk.lm import KneserNeyInterpolated
+
     discount = 0.7
     by_order = iter([discount, discount, 1e-12])  # Trigrams are smoothed first.
     monkeypatch.setattr(kneser_ney, "estimate_discounts", lambda _: np.full(3, next(by_order)))
