@@ -148,7 +148,14 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
     except UserError as error:
         return Check(name, False, str(error))
     # What a stranger's golden.json may raise that has not the keys and types of ours.
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         line = " ".join(str(error).split())
         return Check(name, False, f"cannot be checked: {type(error).__name__}: {line}")
 
@@ -299,17 +306,21 @@ class _Checks:
             raise RunFailure(f"{TRAINING_FILE}: reset does not bring the weights back")
         return self._manifest.model.weights_sha256[:12]
 
+    def _sentences(self) -> list[list[int]]:
+        """Returns the ids of the golden texts: the format's own, whatever the package says."""
+        texts = golden.texts(self._package.learner.length)
+        return [self._package.tokenizer.encode(text) for text in texts]
+
     def check_inference(self, weights: model.Weights) -> str:
         exported = self._package.inference
         precision = self._manifest.files[INFERENCE_FILE].precision
-        sentences = [example["ids"] for example in self._golden["examples"]]
         if precision == "int8":
-            mean = parity.divergence(exported, weights, sentences)
+            mean = parity.divergence(exported, weights, self._sentences())
             _within(mean, _INT8_TOLERANCE, "the divergence from the run's weights")
             return f"int8: {mean:.1g} nats from the run's, on average"
         if precision == "float16":
             weights = parity.rounded_to_float16(weights)
-        parity.check(exported, weights, self._package.sizes, sentences)
+        parity.check(exported, weights, self._package.sizes, self._sentences())
         return f"{precision}: log-probabilities within {parity.TOLERANCE:.0e}"
 
     def check_learner(self, weights: model.Weights) -> str:
@@ -320,8 +331,7 @@ class _Checks:
             allowed = storage.largest_error(was) if precision == "int8" else 0.0
             if was.shape != now.shape or not np.all(np.abs(was - now) <= allowed):
                 raise RunFailure(f"{TRAINING_FILE}: has another {name} than the run")
-        sentences = [example["ids"] for example in self._golden["examples"]]
-        parity.check(self._package.learner, opened, self._package.sizes, sentences)
+        parity.check(self._package.learner, opened, self._package.sizes, self._sentences())
         return f"{precision}: {'within half a step' if precision == 'int8' else 'equal'}"
 
     def check_step(self) -> str:

@@ -370,3 +370,11 @@ def test_a_rate_is_one_to_all_or_to_none(key, value, allowed, training_record):
         except (UserError, ValueError) as error:
             errors.append(str(error))
     assert [f"{key}:" in error or f"\n{key}\n" in error for error in errors] == [not allowed] * 3
+
+
+@pytest.mark.parametrize("ids", [[2**70], [-5], [2**40], ["x"], None])
+def test_ids_that_are_none_break_no_other_check(broken, weights, ids):
+    change(broken, "golden.json", lambda content: content["examples"][0].update(ids=ids))
+    report = verify.verify(broken, weights)
+    failed = [check.name for check in report.checks if not check.passed]
+    assert failed and all(name.startswith("golden ") for name in failed)
