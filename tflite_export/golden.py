@@ -207,6 +207,11 @@ def must_agree(probabilities: list[float]) -> list[bool]:
     return [before and after for before, after in zip([True, *apart], [*apart, False], strict=True)]
 
 
+def text_ids(tokenizer: Tokenizer, length: int) -> list[list[int]]:
+    """Returns the ids of each golden text's words."""
+    return [tokenizer.encode(text) for text in texts(length)]
+
+
 def training_rows(tokenizer: Tokenizer, length: int) -> np.ndarray:
     """Returns the sentences of `training`: int32 `[B, T + 1]`, B at least 8."""
     return tokenizer.rows(_LEARNED, length)

@@ -201,7 +201,7 @@ def training_file(weights: model.Weights, sizes: model.Sizes, stored: Storage) -
 def _check_conversion(
     content: bytes, weights: model.Weights, sizes: model.Sizes, tokenizer: Tokenizer
 ) -> None:
-    sentences = [tokenizer.encode(text) for text in golden.texts(sizes.length)]
+    sentences = golden.text_ids(tokenizer, sizes.length)
     with _opened({"float32": content}) as exported:
         parity.check(exported["float32"], weights, sizes, sentences)
 
