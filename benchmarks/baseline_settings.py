@@ -4,9 +4,9 @@
 
 Tries some settings of each, with the vocabulary of RUN, which is over, and its model; test users
 are not read. Writes `benchmarks/results/baseline_settings.json`, best first, where baselines that
-were not asked for stay as they are. What `simulation.baselines` has was chosen here. What was tried
-is kept in RUN/baselines/settings.json and not tried again, so that a command that was stopped goes
-on.
+were not asked for stay as they are. What `fedkeyboard.simulation.comparison.baselines` has was
+chosen here. What was tried is kept in RUN/baselines/settings.json and not tried again, so that a
+command that was stopped goes on.
 """
 
 import argparse
@@ -21,12 +21,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from rich.console import Console
 
 from benchmarks import results
-from data.population import Population
-from fedkeyboard import files, metrics, model, personalization
-from fedkeyboard.central_training import CentralTraining
-from fedkeyboard.local_training import LocalTraining
-from simulation import centralized, runs
-from simulation.task import Task
+from fedkeyboard import files, model
+from fedkeyboard.algorithms.local_training import LocalTraining
+from fedkeyboard.data.population import Population
+from fedkeyboard.evaluation import metrics, personalization
+from fedkeyboard.evaluation.central_training import CentralTraining
+from fedkeyboard.simulation import runs
+from fedkeyboard.simulation.comparison import centralized
+from fedkeyboard.simulation.comparison.task import Task
 
 CENTRAL = [
     CentralTraining(2e-3, epochs=epochs, dropout=dropout, weight_decay=decay)

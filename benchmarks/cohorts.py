@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.cleaning import Cleaning
-from data.population import Population
-from data.prepare import ensure_chitchat
 from fedkeyboard import model, streams
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.population import Population
+from fedkeyboard.data.prepare import ensure_chitchat
+from fedkeyboard.simulation.cohorts import Reader
+from fedkeyboard.simulation.experiment import POPULATIONS
 from fedkeyboard.streams import Stream
-from fedkeyboard.tokenizer import PAD, Tokenizer, default_minimum_users
-from simulation.cohorts import Reader
-from simulation.experiment import POPULATIONS
+from fedkeyboard.text.tokenizer import PAD, Tokenizer, default_minimum_users
 
 BATCH_SIZE = 16
 LEARNING_RATE = 0.5

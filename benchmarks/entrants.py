@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from benchmarks.memory_use import Peak
 from benchmarks.peers import environments
-from fedkeyboard import worker
+from fedkeyboard.runtime import worker
 
 _PEERS = pathlib.Path(__file__).parent / "peers"
 

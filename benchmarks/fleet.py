@@ -17,10 +17,10 @@ from rich.console import Console
 
 from benchmarks import results
 from benchmarks.memory_use import Peak
-from data.population import Population
-from fedkeyboard import worker
-from simulation import config as configs
-from simulation import fleet
+from fedkeyboard.data.population import Population
+from fedkeyboard.runtime import worker
+from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation.fleet import fleet
 
 SMALL, MIDDLE, LARGE = 10_000, 1_000_000, 10_000_000
 COHORT = 100
@@ -31,8 +31,9 @@ IDEAL = "simulation/configs/chitchat.toml"
 
 _HOLD = """
 import sys, time
-from data.population import Population
-from simulation import config, fleet
+from fedkeyboard.data.population import Population
+from fedkeyboard.simulation import config
+from fedkeyboard.simulation.fleet import fleet
 population = Population.open(sys.argv[1])
 of = fleet.of(config.load(sys.argv[2]), population)
 for _ in range(100):

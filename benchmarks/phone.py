@@ -22,9 +22,9 @@ import rich.table
 from rich.console import Console
 
 from benchmarks import results
-from simulation import assessment, runs
-from tflite_export import manifest, package
-from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
+from fedkeyboard.simulation import assessment, runs
+from fedkeyboard.tflite_export import manifest, package
+from fedkeyboard.tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
 
 _PACKAGES = (("int8", "int8"), ("float32", "float32"), ("float16", "int8"))
 _SENTENCES = 8

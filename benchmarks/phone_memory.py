@@ -11,9 +11,9 @@ import numpy as np
 
 from fedkeyboard import streams
 from fedkeyboard.streams import Stream
-from fedkeyboard.tokenizer import BEGIN
-from tflite_export import memory
-from tflite_export.litert import LiteModel
+from fedkeyboard.text.tokenizer import BEGIN
+from fedkeyboard.tflite_export.phone import memory
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 
 def main() -> None:

@@ -23,8 +23,9 @@ import rich.table
 from rich.console import Console
 
 from benchmarks import results
-from fedkeyboard import worker
-from simulation import comparison, comparison_page, config, runs
+from fedkeyboard.runtime import worker
+from fedkeyboard.simulation import config, runs
+from fedkeyboard.simulation.comparison import comparison, comparison_page
 
 CONFIG = "simulation/configs/chitchat_full.toml"
 _CURVE = ("round", "top1_recall", "top3_recall", "perplexity")

@@ -18,8 +18,8 @@ import rich.table
 from rich.console import Console
 
 from benchmarks import quality, results
-from fedkeyboard.subwords import Kind
-from simulation import assessment
+from fedkeyboard.simulation import assessment
+from fedkeyboard.text.subwords import Kind
 
 SETTINGS = ("rounds.count=2000", "server.decay_rounds=2030")
 _OUTSIDE = "out of vocabulary"

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import model
-from fedkeyboard.tokenizer import PAD
+from fedkeyboard.text.tokenizer import PAD
 
 
 def functional_model(initial: model.Weights, length: int) -> tff.learning.models.FunctionalModel:

@@ -19,15 +19,9 @@ import tensorflow_federated as tff
 
 from benchmarks import textbook
 from benchmarks.peers.protocol import Benchmark
-from fedkeyboard import (
-    federated_averaging,
-    federated_learning,
-    local_training,
-    model,
-    runtime,
-    server_optimizers,
-    worker,
-)
+from fedkeyboard import model
+from fedkeyboard.algorithms import fed_avg, local_training, server_optimizers, templates
+from fedkeyboard.runtime import session, worker
 
 
 @contextlib.contextmanager
@@ -71,16 +65,16 @@ def serve(arguments: argparse.Namespace) -> None:
         process = textbook.learning_process(initial, length, rate, optimizer)
         data = [textbook.phone_data(rows, batch_size) for rows in phones]
     else:
-        running = runtime.tff_runtime(
+        running = session.tff_runtime(
             concurrent_clients=arguments.concurrent_clients, threads=arguments.threads
         )
         training = local_training.LocalTraining(
             rate, batch_size, clipping_norm=1e9, bfloat16=arguments.bfloat16
         )
-        process = federated_averaging.learning_process(
+        process = fed_avg.learning_process(
             initial, length=length, training=training, weighting="sentences", optimizer=optimizer
         )
-        data = [federated_learning.phone_data(rows) for rows in phones]
+        data = [templates.phone_data(rows) for rows in phones]
 
     async def begin() -> Any:
         return await tff.program.materialize_value(process.initialize())

@@ -6,7 +6,7 @@
     sms       the XML of SMS Backup & Restore; what its owner sent, and what came
 
 Of each: who wrote it, when, and the text. What a program wrote (joined, pinned, called), and what
-has no text, is skipped and counted. WhatsApp's are in `data.whatsapp`.
+has no text, is skipped and counted. WhatsApp's are in `fedkeyboard.data.whatsapp`.
 """
 
 import html
@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
 
-from data import messages, opened
-from data.json_text import JsonText, TooLong
-from data.messages import Message, PathLike, Skipped
+from fedkeyboard.data import messages, opened
+from fedkeyboard.data.json_text import JsonText, TooLong
+from fedkeyboard.data.messages import Message, PathLike, Skipped
 from fedkeyboard.errors import UserError
 
 _READ = 1 << 20

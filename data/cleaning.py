@@ -2,8 +2,8 @@
 
 Chat holds spam that would teach a keyboard to repeat itself, and a few people write most of it:
 in chitchat ten of 1,315 senders wrote 42% of all words. So one-word messages, one word over and
-over, and repeats go, what is no typing goes (`data.links`), and no user counts for more than a
-given number of sentences. Whatever is left out is counted.
+over, and repeats go, what is no typing goes (`fedkeyboard.data.links`), and no user counts for more
+than a given number of sentences. Whatever is left out is counted.
 """
 
 import collections
@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data import links
+from fedkeyboard.data import links
 from fedkeyboard.errors import UserError
-from fedkeyboard.words import words
+from fedkeyboard.text.words import words
 
 # Scripts that write no spaces between words: Han, Kana, Thai, Lao, Myanmar, Khmer.
 _UNSPACED = re.compile(
@@ -46,7 +46,7 @@ class Cleaning:
     minimum_words: int = 2
     """Shorter messages are dropped."""
     links: bool = False
-    """Whether links, mentions and placeholders stay in (`data.links`)."""
+    """Whether links, mentions and placeholders stay in (`fedkeyboard.data.links`)."""
 
     def __post_init__(self):
         """Raises UserError for values under which nothing could be kept."""

@@ -1,7 +1,7 @@
 """Sources of messages: the bundled corpus, and files of the user's own.
 
 A source yields `Message` records one at a time, so that a file may be larger than memory. Input
-that cannot be used raises `UserError`, on the first `next` (`data.messages` says how).
+that cannot be used raises `UserError`, on the first `next` (`fedkeyboard.data.messages` says how).
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import chitchat_dataset
 
-from data import chats, leaf, opened, parquet, tables, tff_clients, times, whatsapp
-from data.messages import Message, PathLike, Skipped
-from data.population import is_population
+from fedkeyboard.data import chats, leaf, opened, parquet, tables, tff_clients, times, whatsapp
+from fedkeyboard.data.messages import Message, PathLike, Skipped
+from fedkeyboard.data.population import is_population
 from fedkeyboard.errors import UserError
 
 _ENDINGS = {

@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from data import messages, opened
-from data.json_text import JsonText, TooLong
-from data.messages import Message, PathLike
+from fedkeyboard.data import messages, opened
+from fedkeyboard.data.json_text import JsonText, TooLong
+from fedkeyboard.data.messages import Message, PathLike
 from fedkeyboard.errors import UserError
 
 _NO_WORDS = {"<BOS>", "<EOS>", "<PAD>"}

@@ -11,7 +11,7 @@ import json
 import os
 from typing import IO, Any, NamedTuple
 
-from data import times
+from fedkeyboard.data import times
 from fedkeyboard.errors import UserError
 
 PathLike = str | os.PathLike[str]

@@ -21,8 +21,8 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
-from data import messages
-from data.messages import PathLike
+from fedkeyboard.data import messages
+from fedkeyboard.data.messages import PathLike
 from fedkeyboard.errors import UserError
 
 STDIN = "-"

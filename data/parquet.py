@@ -7,9 +7,9 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
-from data import messages
-from data.messages import Message, PathLike
-from data.tables import LONGEST_TEXT, Table
+from fedkeyboard.data import messages
+from fedkeyboard.data.messages import Message, PathLike
+from fedkeyboard.data.tables import LONGEST_TEXT, Table
 from fedkeyboard.errors import UserError
 
 _ROWS_AT_ONCE = 10_000

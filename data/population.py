@@ -41,8 +41,8 @@ from typing import Annotated, Literal
 import numpy as np
 import pydantic
 
-from data import seals
 from fedkeyboard import files, streams
+from fedkeyboard.data import seals
 from fedkeyboard.errors import UserError
 from fedkeyboard.streams import Stream
 

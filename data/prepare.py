@@ -18,13 +18,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from data import cleaning as cleaned
-from data import corpora, seals, voices
-from data.cleaning import Cleaning
-from data.messages import Message
-from data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
-from data.staging import UNFINISHED, Kept, Staging
 from fedkeyboard import files, streams
+from fedkeyboard.data import cleaning as cleaned
+from fedkeyboard.data import corpora, seals, voices
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.messages import Message
+from fedkeyboard.data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
+from fedkeyboard.data.staging import UNFINISHED, Kept, Staging
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.files import replacing, sync
 from fedkeyboard.streams import Stream

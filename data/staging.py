@@ -16,9 +16,9 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
-from data.cleaning import Cleaning, Sentence, clean
-from data.messages import Message
 from fedkeyboard import files
+from fedkeyboard.data.cleaning import Cleaning, Sentence, clean
+from fedkeyboard.data.messages import Message
 
 # For files that are of no use unless finished: no journal, no waiting for the disk. A failure
 # deletes the file, and who keeps one syncs it. The cache is 256 MiB at most.

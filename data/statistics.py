@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from data.population import SPLITS, Population
 from fedkeyboard import streams
+from fedkeyboard.data.population import SPLITS, Population
 from fedkeyboard.errors import UserError
-from fedkeyboard.metrics import PERCENTILES, distribution
+from fedkeyboard.evaluation.metrics import PERCENTILES, distribution
 from fedkeyboard.streams import Stream
-from fedkeyboard.tokenizer import UNKNOWN, Tokenizer, default_minimum_users
+from fedkeyboard.text.tokenizer import UNKNOWN, Tokenizer, default_minimum_users
 
 _FEWEST_WORDS = 50  # Of a user whose distribution is compared.
 

@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from data import messages, opened
-from data.json_text import JsonText, TooLong
-from data.messages import Message, PathLike, Skipped
+from fedkeyboard.data import messages, opened
+from fedkeyboard.data.json_text import JsonText, TooLong
+from fedkeyboard.data.messages import Message, PathLike, Skipped
 from fedkeyboard.errors import UserError
 
 # A message of a million characters is a quote that was never closed. With a limit, such a file is

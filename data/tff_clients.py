@@ -15,8 +15,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from data import messages
-from data.messages import Message, PathLike
+from fedkeyboard.data import messages
+from fedkeyboard.data.messages import Message, PathLike
 from fedkeyboard.errors import UserError
 
 _TABLES = {

@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data import seals
 from fedkeyboard import streams
+from fedkeyboard.data import seals
 from fedkeyboard.streams import Stream
 
 _CHUNK = 100_000  # Phones between commits.

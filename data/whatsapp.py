@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from data import opened
-from data.messages import Message, PathLike, Skipped
+from fedkeyboard.data import opened
+from fedkeyboard.data.messages import Message, PathLike, Skipped
 from fedkeyboard.errors import UserError
 
 _MARKS = str.maketrans({"\u200e": None, "\u200f": None, "\u202a": None, "\u202c": None,

@@ -5,12 +5,12 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line (`fedkeyboard.cli`)."""
+    """Runs the command line (`fedkeyboard.cli.app`)."""
     _open_standard_streams()
     try:
-        from fedkeyboard import cli
+        from fedkeyboard.cli import app
 
-        cli.main()
+        app.main()
     except KeyboardInterrupt:
         print("fedkeyboard: stopped", file=sys.stderr)
         sys.exit(1)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from fedkeyboard.tokenizer import PAD
+from fedkeyboard.text.tokenizer import PAD
 
 
 class Batch(NamedTuple):

@@ -5,7 +5,7 @@ apart (a round, a phone). NumPy's own way, `default_rng([seed, 3, n])`, leaves i
 that nobody else takes the 3, and drops zeros at the end: `[0, 2]` and `[0, 2, 0]` are one stream.
 
 Two more kinds of random numbers follow from hashes of their own: a phone's traits
-(`simulation.habits`) and dropout (`fedkeyboard.model.Dropout`).
+(`fedkeyboard.simulation.fleet.habits`) and dropout (`fedkeyboard.model.Dropout`).
 """
 
 import enum
@@ -20,33 +20,33 @@ class Stream(enum.IntEnum):
     """What is drawn. A number that was given once is never given to another stream."""
 
     SPLITS = 1
-    """Who is held out, and under which number: `data.prepare`."""
+    """Who is held out, and under which number: `fedkeyboard.data.prepare`."""
     VOICE_USERS = 2
-    """Whose voice each virtual phone is, a block of phones at a time: `data.voices`."""
+    """Whose voice each virtual phone is, a block of phones at a time: `fedkeyboard.data.voices`."""
     VOICE_SHARES = 3
     """How much of the user's text it has; the same blocks."""
     VOICE_POSITIONS = 4
-    """Which sentences, by phone: `data.population`."""
+    """Which sentences, by phone: `fedkeyboard.data.population`."""
     STATISTICS = 5
-    """Which users are read, and how sentences are dealt: `data.statistics`."""
+    """Which users are read, and how sentences are dealt: `fedkeyboard.data.statistics`."""
     INITIAL_WEIGHTS = 6
     """`fedkeyboard.model`."""
     SENTENCES = 7
-    """What a phone trains on, by round and phone: `simulation.cohorts`."""
+    """What a phone trains on, by round and phone: `fedkeyboard.simulation.cohorts`."""
     VALIDATION = 8
-    """On whom a run validates: `simulation.cohorts`."""
+    """On whom a run validates: `fedkeyboard.simulation.cohorts`."""
     FLEET = 9
-    """What happens in an attempt at a round: `simulation.fleet`."""
+    """What happens in an attempt at a round: `fedkeyboard.simulation.fleet.fleet`."""
     FLEET_SAMPLE = 10
-    """The phones by which a server knows its fleet: `simulation.fleet`."""
+    """The phones by which a server knows its fleet: `fedkeyboard.simulation.fleet.fleet`."""
     CENTRAL = 11
-    """The order of an epoch: `fedkeyboard.central_training`."""
+    """The order of an epoch: `fedkeyboard.evaluation.central_training`."""
     TRIALS = 12
-    """A sweep's draws, by trial: `simulation.trials`."""
+    """A sweep's draws, by trial: `fedkeyboard.simulation.tuning.trials`."""
     BOOTSTRAP = 13
-    """Users of an interval: `fedkeyboard.intervals`."""
+    """Users of an interval: `fedkeyboard.evaluation.intervals`."""
     SUBWORDS = 14
-    """The order of the words that pieces are learned from: `fedkeyboard.subwords`."""
+    """The order of the words that pieces are learned from: `fedkeyboard.text.subwords`."""
     BENCHMARKS = 15
     """Phones and cases of a benchmark, by number."""
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fedkeyboard import files, model
-from fedkeyboard import update as updates
 from fedkeyboard.errors import UserError
-from simulation.runs import Run
+from fedkeyboard.simulation.runs import Run
+from fedkeyboard.updates import update_file as updates
 
 # Of numbers that went through float32 or a client's JSON.
 _RELATIVE = 1e-5

@@ -1,8 +1,8 @@
 """A round whose phones are real: their update files give a run's next model.
 
 Aggregator, server optimizer and state are those of the run's simulated rounds
-(`fedkeyboard.federated_updates`), so simulation and fleet can take turns. Which updates count:
-`simulation.admission`.
+(`fedkeyboard.updates.update_round`), so simulation and fleet can take turns. Which updates count:
+`fedkeyboard.simulation.admission`.
 
 The new run's directory says from its first moment which updates make it (`aggregate.json`), so that
 the same command goes on with one that was stopped.
@@ -23,21 +23,17 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import (
-    federated_learning,
-    federated_updates,
-    files,
-    hashed,
-    model,
-    runtime,
-    spellings,
-)
-from fedkeyboard import update as updates
+from fedkeyboard import files, hashed, model
+from fedkeyboard.algorithms import templates
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import VOCABULARY_FILE
-from simulation import admission, directories, rounds, runs, training
-from simulation.admission import Base
-from simulation.runs import Run
+from fedkeyboard.runtime import session
+from fedkeyboard.simulation import admission, directories, rounds, runs, training
+from fedkeyboard.simulation.admission import Base
+from fedkeyboard.simulation.runs import Run
+from fedkeyboard.text import spellings
+from fedkeyboard.text.tokenizer import VOCABULARY_FILE
+from fedkeyboard.updates import update_file as updates
+from fedkeyboard.updates import update_round
 
 # Of a run, what the next one begins with.
 _KEPT = ("tokenizer.model", VOCABULARY_FILE, spellings.FILE, "population.json", "rounds.csv")
@@ -102,7 +98,7 @@ def aggregate(
         refused: list[str] = []
         for path in paths:
             try:
-                vector = federated_updates.vector(admission.read(run, path, base))
+                vector = update_round.vector(admission.read(run, path, base))
                 name = hashlib.sha256(vector[:-1]).hexdigest()
                 if name in brought:
                     raise UserError(
@@ -120,8 +116,8 @@ def aggregate(
         with _begun(out, record) as finished:
             if not finished:
                 vectors = np.memmap(spool, np.float32, "r").reshape(len(brought), -1)
-                data = [federated_learning.phone_data(vector) for vector in vectors]
-                with runtime.tff_runtime():
+                data = [templates.phone_data(vector) for vector in vectors]
+                with session.tff_runtime():
                     asyncio.run(_aggregate(run, data, out, base))
                 directories.point_latest(out)
     return Aggregated(runs.open_run(out), len(brought), refused)
@@ -179,7 +175,7 @@ def _empty(directory: pathlib.Path, kept: set[str]) -> None:
 
 def learning_process(run: Run) -> tff.learning.templates.LearningProcess:
     """Returns the process whose rounds are of phones' updates, and whose state is the run's."""
-    return federated_updates.learning_process(
+    return update_round.learning_process(
         model.initial_weights(run.sizes, run.config.seed),
         optimizer=training.server_optimizer(run),
         schedule=training.client_schedule(run),

@@ -7,21 +7,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from data.population import Population
-from fedkeyboard import (
-    beam,
-    evaluation,
-    files,
-    keystrokes,
-    metrics,
-    model,
-    subword_evaluation,
-)
-from fedkeyboard.subwords import SubwordTokenizer
-from fedkeyboard.tokenizer import Text, Tokenizer
-from fedkeyboard.words import words
-from simulation import progress, runs
-from simulation.cohorts import Reader
+from fedkeyboard import files, model
+from fedkeyboard.data.population import Population
+from fedkeyboard.evaluation import beam, keystrokes, metrics, scoring, subword_scoring
+from fedkeyboard.simulation import progress, runs
+from fedkeyboard.simulation.cohorts import Reader
+from fedkeyboard.text.subwords import SubwordTokenizer
+from fedkeyboard.text.tokenizer import Text, Tokenizer
+from fedkeyboard.text.words import words
 
 EXAMPLES = ("i am going to", "how are", "what do you")
 
@@ -31,14 +24,14 @@ def reader(run: runs.Run, population: Population) -> Reader:
     return Reader(population, run.tokenizer, run.sizes.length, run.config.seed)
 
 
-def scorer(run: runs.Run) -> Callable[[model.Weights], evaluation.Scorer]:
+def scorer(run: runs.Run) -> Callable[[model.Weights], scoring.Scorer]:
     """Returns what makes a scorer of weights of a run's model."""
     vocabulary = run.tokenizer.vocabulary
     if isinstance(run.tokenizer, SubwordTokenizer):
         table = beam.pieces(vocabulary)
-        return lambda weights: subword_evaluation.SubwordScorer(weights, table)
+        return lambda weights: subword_scoring.SubwordScorer(weights, table)
     prefixes = keystrokes.prefixes(vocabulary)
-    return lambda weights: evaluation.WeightsScorer(weights, prefixes)
+    return lambda weights: scoring.WeightsScorer(weights, prefixes)
 
 
 def suggest(run: runs.Run, text: str) -> list[tuple[str, float]]:
@@ -85,7 +78,7 @@ def evaluate(
       split: `train`, `validation` or `test`.
       console: Where progress goes.
       log_probabilities: Another model than the run's weights, such as an exported file
-        (`evaluation.LogProbabilitiesScorer`).
+        (`scoring.LogProbabilitiesScorer`).
 
     Returns:
       The metrics, as in `metrics.json`.
@@ -94,10 +87,10 @@ def evaluate(
     if log_probabilities is None:
         of_model = scorer(run)(run.weights()[0])
     else:
-        of_model = evaluation.LogProbabilitiesScorer(log_probabilities, prefixes)
-    scorers = {"model": of_model, "unigram": evaluation.UnigramScorer(prefixes)}
+        of_model = scoring.LogProbabilitiesScorer(log_probabilities, prefixes)
+    scorers = {"model": of_model, "unigram": scoring.UnigramScorer(prefixes)}
     with users(run, population, split, "evaluating", console) as texts:
-        counted = evaluation.count_users(scorers, texts)
+        counted = scoring.count_users(scorers, texts)
     return {"split": split, **metrics.report(counted.pop("model"), counted)}
 
 

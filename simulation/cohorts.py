@@ -8,10 +8,10 @@ import dataclasses
 
 import numpy as np
 
-from data.population import Population
 from fedkeyboard import streams
+from fedkeyboard.data.population import Population
 from fedkeyboard.streams import Stream
-from fedkeyboard.tokenizer import Text, Tokenizer
+from fedkeyboard.text.tokenizer import Text, Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ import tomli_w
 
 from fedkeyboard import files, hashed
 from fedkeyboard.errors import UserError
-from fedkeyboard.tokenizer import default_minimum_users
+from fedkeyboard.text.tokenizer import default_minimum_users
 
 Count = Annotated[int, pydantic.Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, pydantic.Field(ge=1e-12, le=1e6, allow_inf_nan=False)]
@@ -44,8 +44,9 @@ class _Section(pydantic.BaseModel):
 class Population(_Section):
     """Whose text: a bundled corpus, cleaned as said here, or a population file as it is.
 
-    With `phones` the corpus' training users are multiplied to so many virtual ones (`data.voices`);
-    with `links` links, mentions and placeholders stay in their messages (`data.links`).
+    With `phones` the corpus' training users are multiplied to so many virtual ones
+    (`fedkeyboard.data.voices`); with `links` links, mentions and placeholders stay in their
+    messages (`fedkeyboard.data.links`).
     """
 
     corpus: Literal["chitchat"] | None = None
@@ -65,7 +66,7 @@ class Population(_Section):
 class Tokenizer(_Section):
     """The vocabulary: entries with the four special ones, of words that so many users wrote.
 
-    Entries are whole words, or pieces of words (`fedkeyboard.subwords`).
+    Entries are whole words, or pieces of words (`fedkeyboard.text.subwords`).
 
     Attributes:
       minimum_users: Default, by the number of training users (`tokenizer.default_minimum_users`);
@@ -88,7 +89,7 @@ class Model(_Section):
 
 
 class _Scheduled(_Section):
-    """How a learning rate follows the round (`fedkeyboard.schedules`)."""
+    """How a learning rate follows the round (`fedkeyboard.algorithms.schedules`)."""
 
     warmup_rounds: Count | None = None
     decay_rounds: Count | None = None
@@ -102,7 +103,7 @@ class _Scheduled(_Section):
 
 
 class Client(_Scheduled):
-    """What a phone does in a round (`fedkeyboard.local_training.LocalTraining`).
+    """What a phone does in a round (`fedkeyboard.algorithms.local_training.LocalTraining`).
 
     Attributes:
       algorithm: `fedavg` and `fedprox` train with `learning_rate`, and the server's optimizer takes
@@ -137,7 +138,7 @@ class Client(_Scheduled):
 
 
 class Server(_Scheduled):
-    """The server's optimizer (`fedkeyboard.server_optimizers`)."""
+    """The server's optimizer (`fedkeyboard.algorithms.server_optimizers`)."""
 
     optimizer: Literal["sgd", "momentum", "adagrad", "adam", "adamw", "yogi"] = "adam"
     learning_rate: Rate = 0.01
@@ -165,7 +166,7 @@ class Rounds(_Section):
 
 
 class Habits(_Section):
-    """What the phones of a fleet do all day (`simulation.habits`).
+    """What the phones of a fleet do all day (`fedkeyboard.simulation.fleet.habits`).
 
     Attributes:
       time_zones: Hours from UTC, and the share of the phones there; default, about those of the
@@ -202,7 +203,8 @@ class Habits(_Section):
 
 
 class Fleet(_Section):
-    """How the server finds a round's phones (`simulation.fleet`), `rounds.cohort` its report goal.
+    """How the server finds a round's phones (`fedkeyboard.simulation.fleet.fleet`), `rounds.cohort`
+    its report goal.
 
     Attributes:
       sampling: Which of the phones that check in are asked: the first ones (`check_in`), all

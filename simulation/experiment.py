@@ -9,13 +9,16 @@ from collections.abc import Collection, Iterator, Sequence
 import tensorflow as tf
 from rich.console import Console
 
-from data.cleaning import Cleaning
-from data.population import SPLITS, Population
-from data.prepare import ensure_chitchat
-from fedkeyboard import precision, subwords
+from fedkeyboard import precision
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.population import SPLITS, Population
+from fedkeyboard.data.prepare import ensure_chitchat
 from fedkeyboard.errors import RunFailure, UserError
-from simulation import assessment, directories, fleet, progress, report, rounds, runs, training
-from simulation import config as configs
+from fedkeyboard.simulation import assessment, directories, progress, report, rounds, runs, training
+from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation.fleet import fleet
+from fedkeyboard.simulation.fleet.fleet_round import FleetRound
+from fedkeyboard.text import subwords
 
 POPULATIONS = pathlib.Path("populations")
 
@@ -96,7 +99,7 @@ def _nothing_left(out: pathlib.Path, latest: str | None) -> Iterator[None]:
 
 def run_fleet(
     config: configs.Config, rounds: int, *, population_file: pathlib.Path | None, console: Console
-) -> list[fleet.FleetRound]:
+) -> list[FleetRound]:
     """Returns the rounds of an experiment's fleet; nobody trains.
 
     Args:
@@ -135,7 +138,7 @@ def resume(
 
     Args:
       path: The run directory.
-      config: Settings that must be the run's, but for `simulation.config.RESUMABLE`.
+      config: Settings that must be the run's, but for `fedkeyboard.simulation.config.RESUMABLE`.
       overrides: Without `config`, changes to the run's settings, with the same exception.
       population_file: Where the run's population file is now, if it was moved.
       console: Where progress goes.

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fedkeyboard.simulation.rounds import Round
 from fedkeyboard.terminal import say
-from simulation.rounds import Round
 
 # Without a terminal a line at least so often.
 _SECONDS = 15.0

@@ -13,8 +13,9 @@ matplotlib.use("Agg")  # No window: the run may have no screen.
 import matplotlib.pyplot as plt  # noqa: E402
 
 from fedkeyboard import files, model
-from simulation import fleet_report, rounds
-from simulation.runs import Run
+from fedkeyboard.simulation import rounds
+from fedkeyboard.simulation.fleet import fleet_report
+from fedkeyboard.simulation.runs import Run
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8">

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fedkeyboard import files, hashed
 from fedkeyboard.errors import RunFailure
-from simulation.fleet import FleetRound
+from fedkeyboard.simulation.fleet.fleet_round import FleetRound
 
 
 class Round(NamedTuple):

@@ -11,8 +11,8 @@
     report.html         curves and figures for a reader
     rounds_of_updates.json  in which rounds phones' update files were aggregated, if any were
     hashes.json         of the files above; checked wherever one is read (`fedkeyboard.hashed`)
-    baselines/          what other models are worth on the same users (`simulation.comparison`)
-    comparison.html     the page that compares them
+    baselines/          what other models are worth on the same users
+    (`fedkeyboard.simulation.comparison.comparison`) comparison.html     the page that compares them
 
 `runs/latest` points to the newest run of `runs/`.
 """
@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from data.population import Population
-from fedkeyboard import arrays, files, hashed, model, subwords
+from fedkeyboard import arrays, files, hashed, model
+from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import Tokenizer
-from simulation import config as configs
-from simulation import directories
+from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation import directories
+from fedkeyboard.text import subwords
+from fedkeyboard.text.tokenizer import Tokenizer
 
 PACKAGE = "export"
 _UPDATES = "rounds_of_updates.json"

@@ -19,30 +19,26 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import (
-    beam,
-    federated_averaging,
-    federated_evaluation,
-    federated_learning,
-    federated_sgd,
-    files,
-    hashed,
+from fedkeyboard import files, hashed, model
+from fedkeyboard.algorithms import (
+    fed_avg,
+    fed_sgd,
     local_training,
-    metrics,
     mime_lite,
-    model,
-    runtime,
     schedules,
     server_optimizers,
-    subword_evaluation,
+    templates,
 )
 from fedkeyboard.errors import RunFailure
-from fedkeyboard.subwords import SubwordTokenizer
-from simulation import rounds
-from simulation.cohorts import Reader
-from simulation.fleet import Fleet, FleetRound
-from simulation.rounds import Round
-from simulation.runs import Run
+from fedkeyboard.evaluation import beam, federated_evaluation, metrics, subword_scoring
+from fedkeyboard.runtime import session
+from fedkeyboard.simulation import rounds
+from fedkeyboard.simulation.cohorts import Reader
+from fedkeyboard.simulation.fleet.fleet import Fleet
+from fedkeyboard.simulation.fleet.fleet_round import FleetRound
+from fedkeyboard.simulation.rounds import Round
+from fedkeyboard.simulation.runs import Run
+from fedkeyboard.text.subwords import SubwordTokenizer
 
 # A run that is stopped or killed loses no more than this, however seldom it is to save.
 _CHECKPOINT_SECONDS = 60.0
@@ -62,7 +58,7 @@ def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], No
       RunFailure: If the checkpoints cannot be used, or TFF's worker dies.
     """
     machine = run.config.runtime
-    with runtime.tff_runtime(
+    with session.tff_runtime(
         concurrent_clients=machine.concurrent_clients, threads=machine.threads
     ):
         try:
@@ -84,7 +80,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
     validate = _validation(run)
     held_out = reader.validation_rows(settings.validation_users, settings.validation_sentences)
-    validation = [federated_learning.phone_data(rows) for rows in held_out]
+    validation = [templates.phone_data(rows) for rows in held_out]
 
     # What the fleet does follows from its seed: a resumed run runs its rounds again, untrained.
     for _ in range(done):
@@ -199,11 +195,9 @@ def _process(run: Run) -> tff.learning.templates.LearningProcess:
     initial = model.initial_weights(run.sizes, run.config.seed)
     match client.algorithm:
         case "fedavg" | "fedprox":
-            return federated_averaging.learning_process(
-                initial, schedule=client_schedule(run), **shared
-            )
+            return fed_avg.learning_process(initial, schedule=client_schedule(run), **shared)
         case "fedsgd":
-            return federated_sgd.learning_process(initial, **shared)
+            return fed_sgd.learning_process(initial, **shared)
         case "mime_lite":
             return mime_lite.learning_process(initial, **shared)
 
@@ -213,7 +207,7 @@ def _validation(run: Run) -> tff.Computation:
     sizes, tokenizer = run.sizes, run.tokenizer
     if not isinstance(tokenizer, SubwordTokenizer):
         return federated_evaluation.computation(sizes)
-    rank = functools.partial(subword_evaluation.rank, table=beam.pieces(tokenizer.vocabulary))
+    rank = functools.partial(subword_scoring.rank, table=beam.pieces(tokenizer.vocabulary))
     return federated_evaluation.computation(sizes, rank)
 
 
@@ -227,7 +221,7 @@ def _next_cohort(
     rows = [reader.training_rows(phones[i], number, at_most) for i in of_fleet.reported]
     # The longest work first, so that the cores finish together.
     rows.sort(key=len, reverse=True)
-    return of_fleet, [federated_learning.phone_data(r) for r in rows]
+    return of_fleet, [templates.phone_data(r) for r in rows]
 
 
 class Checkpoints:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from unittest import mock
 
-from fedkeyboard import cli
+from fedkeyboard.cli import app
 
 FEDKEYBOARD = pathlib.Path(sys.executable).with_name("fedkeyboard")
 
@@ -24,7 +24,7 @@ def command(*arguments, cwd=None):
         mock.patch.object(sys, "argv", ["fedkeyboard", *map(str, arguments)]),
     ):
         try:
-            cli.main()
+            app.main()
             code = 0
         except SystemExit as ended:
             code = ended.code or 0

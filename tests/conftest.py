@@ -10,11 +10,11 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from data.cleaning import Cleaning
-from data.corpora import chitchat
-from data.population import Population
-from data.prepare import prepare
-from fedkeyboard.tokenizer import Tokenizer
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.corpora import chitchat
+from fedkeyboard.data.population import Population
+from fedkeyboard.data.prepare import prepare
+from fedkeyboard.text.tokenizer import Tokenizer
 
 # A shell starts what goes on in the background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -73,7 +73,7 @@ def tiny_tokenizer(tiny_texts):
 @pytest.fixture(scope="module")
 def in_tff():
     """Runs a coroutine function with TFF's worker as its context; one worker a module."""
-    from fedkeyboard.runtime import tff_runtime
+    from fedkeyboard.runtime.session import tff_runtime
 
     with tff_runtime():
         yield lambda function: asyncio.run(function())
@@ -84,18 +84,19 @@ def simulated_round():
     """Returns a function of a run and its phones' rows: TFF's state after one round more."""
     import tensorflow_federated as tff
 
-    from fedkeyboard import federated_learning, runtime
-    from simulation import training
+    from fedkeyboard.algorithms import templates
+    from fedkeyboard.runtime import session
+    from fedkeyboard.simulation import training
 
     async def one_round(run, phones):
         process = training._process(run)
         initial = await tff.program.materialize_value(process.initialize())
         state, _ = await training.Checkpoints(run).load(initial)
-        data = [federated_learning.phone_data(rows) for rows in phones]
+        data = [templates.phone_data(rows) for rows in phones]
         return await tff.program.materialize_value(process.next(state, data).state)
 
     def run_one_round(run, phones):
-        with runtime.tff_runtime():
+        with session.tff_runtime():
             return asyncio.run(one_round(run, phones))
 
     return run_one_round

@@ -10,8 +10,8 @@ import json
 import random
 import sys
 
-from fedkeyboard import words
-from fedkeyboard.words import TABLE
+from fedkeyboard.text import words
+from fedkeyboard.text.words import TABLE
 
 _SCRIPTS = "aißσIİéoſ ﬁ0٣אבלبدیوर्कषශ්රกำ가각ᄀ각ㅎか゛ハ漢〇ᏣꮳՙաЖ𐐀"
 _JOINERS = "'\u2019`·\u055f\"\u05f4\u05f3\u200c\u200d"

@@ -13,11 +13,12 @@ import typer
 from commands import FEDKEYBOARD, command, fails, process
 from rich.console import Console
 
-from fedkeyboard import cli, runtime
+from fedkeyboard.cli import app, output
 from fedkeyboard.errors import RunFailure
-from fedkeyboard.tokenizer import SPECIAL, Tokenizer
-from simulation import assessment, directories, experiment
-from simulation import config as configs
+from fedkeyboard.runtime import session
+from fedkeyboard.simulation import assessment, directories, experiment
+from fedkeyboard.simulation import config as configs
+from fedkeyboard.text.tokenizer import SPECIAL, Tokenizer
 
 COMMANDS = [
     *("prepare", "population stats", "fleet", "simulate", "sweep", "evaluate", "export", "verify"),
@@ -68,7 +69,7 @@ def test_no_number_is_without_bound():
 
     numbers = [
         (each.name, option)
-        for each in commands(typer.main.get_command(cli.app))
+        for each in commands(typer.main.get_command(app.app))
         for option in each.params
         if isinstance(option.type, click.types.IntParamType | click.IntRange)
     ]
@@ -99,9 +100,9 @@ def test_a_place_that_is_taken_is_refused_before_tensorflow_is_imported(tmp_path
     (tmp_path / "file").write_text("of somebody")
     code = (
         "import sys\n"
-        "from fedkeyboard import cli\n"
+        "from fedkeyboard.cli import app\n"
         "sys.argv = ['fedkeyboard', 'simulate', '--config', 'chitchat', '--out', sys.argv[1]]\n"
-        "try:\n    cli.main()\n"
+        "try:\n    app.main()\n"
         "finally:\n    print('tensorflow' in sys.modules)\n"
     )
     done = subprocess.run(
@@ -147,17 +148,17 @@ def test_an_output_that_is_full_or_closed_is_no_traceback():
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_table_breaks_a_word(width, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_OUT", Console(width=width))
+    monkeypatch.setattr(output, "OUT", Console(width=width))
     header = ("trial", "client learning_rate", "server learning_rate", "top-1 recall", "rounds")
-    cli._print_table([("1", "0.1234", "0.0312", "18.3%", "300")] * 2, header)
+    output.print_table([("1", "0.1234", "0.0312", "18.3%", "300")] * 2, header)
     shown = capsys.readouterr().out
     for word in (*" ".join(header).split(), "0.1234"):
         assert word in shown.split(), shown
 
 
 def test_the_bar_is_as_wide_as_the_terminal():
-    from simulation import progress
-    from simulation.rounds import Round
+    from fedkeyboard.simulation import progress
+    from fedkeyboard.simulation.rounds import Round
 
     for width in (60, 200):
         console = Console(force_terminal=True, width=width, legacy_windows=False)
@@ -202,7 +203,7 @@ def test_a_run_that_cannot_start_leaves_nothing(tmp_path, tiny_population, monke
         assert directories.latest() == "new"
         raise RunFailure("no worker")
 
-    monkeypatch.setattr(runtime.workers, "start", no_worker)
+    monkeypatch.setattr(session.workers, "start", no_worker)
     with pytest.raises(RunFailure, match="no worker"):
         begin()
     assert not (directories.RUNS / "new").exists()
@@ -211,7 +212,7 @@ def test_a_run_that_cannot_start_leaves_nothing(tmp_path, tiny_population, monke
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runtime.workers, "start", stopped)
+    monkeypatch.setattr(session.workers, "start", stopped)
     with pytest.raises(RunFailure, match="simulate --resume --out"):
         begin()
     assert (directories.RUNS / "new/config.toml").exists()

@@ -18,8 +18,9 @@ import psutil
 import pytest
 from commands import FEDKEYBOARD, command, fails, process, succeeds
 
-from fedkeyboard import __main__, cli, hashed
-from simulation import runs
+from fedkeyboard import __main__, hashed
+from fedkeyboard.cli import app
+from fedkeyboard.simulation import runs
 
 SETTINGS = """
 seed = 2
@@ -460,8 +461,8 @@ def test_a_signal_in_a_finalizer_is_not_lost(monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.1)
 
-    monkeypatch.setattr(sys, "unraisablehook", cli._thrown_away)
-    handlers = [signal.signal(number, cli._stop) for number in (signal.SIGTERM, signal.SIGALRM)]
+    monkeypatch.setattr(sys, "unraisablehook", app._thrown_away)
+    handlers = [signal.signal(number, app._stop) for number in (signal.SIGTERM, signal.SIGALRM)]
     try:
         with pytest.raises(KeyboardInterrupt):
             Final()
@@ -472,7 +473,7 @@ def test_a_signal_in_a_finalizer_is_not_lost(monkeypatch):
 
 
 def test_a_stop_before_the_command_begins_is_a_line(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "main", lambda: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(app, "main", lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     assert ended.value.code == 1 and capsys.readouterr().err == "fedkeyboard: stopped\n"

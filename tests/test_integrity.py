@@ -18,14 +18,19 @@ import pytest
 from commands import command, fails, succeeds
 from rich.console import Console
 
-from data.population import Population
-from fedkeyboard import hashed, model, subwords
+from fedkeyboard import hashed, model
+from fedkeyboard.data.population import Population
 from fedkeyboard.errors import UserError
-from simulation import centralized, comparison, fleet_report, rounds, runs, training, trials
-from simulation import config as configs
-from simulation.task import Task
-from tflite_export import golden, litert, manifest, package, verify
-from tflite_export.opened import Package
+from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation import rounds, runs, training
+from fedkeyboard.simulation.comparison import centralized, comparison
+from fedkeyboard.simulation.comparison.task import Task
+from fedkeyboard.simulation.fleet import fleet_report
+from fedkeyboard.simulation.tuning import trials
+from fedkeyboard.text import subwords
+from fedkeyboard.tflite_export import golden, manifest, package, verify
+from fedkeyboard.tflite_export.phone import litert
+from fedkeyboard.tflite_export.phone.opened import Package
 
 SETTINGS = """
 population.file = "tiny.sqlite"

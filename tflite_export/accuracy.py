@@ -1,8 +1,8 @@
 """What files' suggestions are worth: top-1 and top-3 recall through LiteRT, by `step` alone.
 
-The whole evaluation (`fedkeyboard.metrics`) is of the weights; this one compares files that are to
-suggest the same, and is quick. The convention is the same: words outside the vocabulary are misses,
-and the end of a sentence is no target.
+The whole evaluation (`fedkeyboard.evaluation.metrics`) is of the weights; this one compares files
+that are to suggest the same, and is quick. The convention is the same: words outside the vocabulary
+are misses, and the end of a sentence is no target.
 """
 
 import concurrent.futures
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedkeyboard.tokenizer import END, PAD
-from tflite_export.litert import LiteModel
+from fedkeyboard.text.tokenizer import END, PAD
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 _AT_ONCE = 2
 

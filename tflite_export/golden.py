@@ -1,8 +1,8 @@
 """The test that every client must pass: texts with their words, ids and suggestions.
 
 A client that splits text or feeds the model otherwise than the simulation did gives worse
-suggestions and no error; `golden.json` shows it (the rules are in `fedkeyboard.words`). The texts
-were written for this file; none is from a corpus, so that a package holds nobody's messages.
+suggestions and no error; `golden.json` shows it (the rules are in `fedkeyboard.text.words`). The
+texts were written for this file; none is from a corpus, so that a package holds nobody's messages.
 """
 
 import dataclasses
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from fedkeyboard.local_training import LocalTraining
-from fedkeyboard.tokenizer import Tokenizer
-from fedkeyboard.words import sentences, words
-from tflite_export.learner import Learner
-from tflite_export.litert import LiteModel
+from fedkeyboard.algorithms.local_training import LocalTraining
+from fedkeyboard.text.tokenizer import Tokenizer
+from fedkeyboard.text.words import sentences, words
+from fedkeyboard.tflite_export.phone.learner import Learner
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 FILE = "golden.json"
 # Processors round int8 products differently.

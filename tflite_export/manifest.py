@@ -117,7 +117,7 @@ class Privacy(_Part):
 class Client(_Part):
     """What `training.settings.client` says of a phone's part in a round.
 
-    A phone that sends updates trains so (`fedkeyboard.local_training`).
+    A phone that sends updates trains so (`fedkeyboard.algorithms.local_training`).
     """
 
     algorithm: str

@@ -1,14 +1,15 @@
 """The phone package: a directory with all that a client needs, and its manifest.
 
-    model_infer.tflite  the model that suggests (`tflite_export.signatures`)
+    model_infer.tflite  the model that suggests (`fedkeyboard.tflite_export.files.signatures`)
     model_train.tflite  the model that also learns
     vocabulary.txt      a word a line; the line's number, from 0, is the id
-    spellings.json      how words are shown, if not as they are (`fedkeyboard.spellings`)
-    characters.json     what each character is to a word (`fedkeyboard.characters`)
-    golden.json         examples that every client must reproduce (`tflite_export.golden`)
-    manifest.json       format, versions, hashes, signatures, training record, what it is worth
+    spellings.json      how words are shown, if not as they are (`fedkeyboard.text.spellings`)
+    characters.json     what each character is to a word (`fedkeyboard.text.characters`)
+    golden.json         examples that every client must reproduce
+    (`fedkeyboard.tflite_export.golden`) manifest.json       format, versions, hashes, signatures,
+    training record, what it is worth
 
-A package is whole or not there, and has been verified (`tflite_export.verify`).
+A package is whole or not there, and has been verified (`fedkeyboard.tflite_export.verify`).
 """
 
 import contextlib
@@ -29,25 +30,17 @@ import numpy as np
 import tensorflow as tf
 
 import fedkeyboard
-from fedkeyboard import characters, files, hashed, model, spellings
+from fedkeyboard import files, hashed, model
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.metrics import SUGGESTIONS
-from fedkeyboard.subwords import SubwordTokenizer
-from fedkeyboard.tokenizer import SPECIAL, VOCABULARY_FILE, Tokenizer
-from tflite_export import (
-    accuracy,
-    convert,
-    golden,
-    manifest,
-    order,
-    parity,
-    signatures,
-    storage,
-    verify,
-)
-from tflite_export.learner import Learner, weights_sha256
-from tflite_export.litert import LiteModel
-from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE, Manifest, Precision
+from fedkeyboard.evaluation.metrics import SUGGESTIONS
+from fedkeyboard.text import characters, spellings
+from fedkeyboard.text.subwords import SubwordTokenizer
+from fedkeyboard.text.tokenizer import SPECIAL, VOCABULARY_FILE, Tokenizer
+from fedkeyboard.tflite_export import accuracy, golden, manifest, parity, verify
+from fedkeyboard.tflite_export.files import convert, order, signatures, storage
+from fedkeyboard.tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE, Manifest, Precision
+from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kind = "word"'
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from fedkeyboard import batches, model
 from fedkeyboard.errors import RunFailure
-from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL
-from tflite_export.litert import LiteModel
+from fedkeyboard.text.tokenizer import BEGIN, END, PAD, SPECIAL
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 # As a share of the position's largest log-probability (19 nats, say, for a rare word), or of 1 nat
 # if that is more: float32 rounds the logits by their size. Sums in another order explain 1e-6.

@@ -18,15 +18,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import characters, files, local_training, model, spellings
+from fedkeyboard import files, model
+from fedkeyboard.algorithms import local_training
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.tokenizer import BEGIN, END, PAD, SPECIAL, VOCABULARY_FILE
-from fedkeyboard.words import words
-from tflite_export import convert, golden, manifest, parity, probe, storage, variables
-from tflite_export.learner import weights_sha256
-from tflite_export.litert import LiteModel
-from tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
-from tflite_export.opened import Package
+from fedkeyboard.text import characters, spellings
+from fedkeyboard.text.tokenizer import BEGIN, END, PAD, SPECIAL, VOCABULARY_FILE
+from fedkeyboard.text.words import words
+from fedkeyboard.tflite_export import golden, manifest, parity
+from fedkeyboard.tflite_export.files import convert, storage, variables
+from fedkeyboard.tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
+from fedkeyboard.tflite_export.phone import probe
+from fedkeyboard.tflite_export.phone.learner import weights_sha256
+from fedkeyboard.tflite_export.phone.litert import LiteModel
+from fedkeyboard.tflite_export.phone.opened import Package
 
 # Largest difference of a weight after one local step, LiteRT against TensorFlow.
 STEP_TOLERANCE = 1e-6

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.reliability import commands
-from data import corpora
+from fedkeyboard.data import corpora
 
 SETTINGS = """
 seed = 2

@@ -2,8 +2,8 @@ import contextlib
 
 import pytest
 
-from data.cleaning import Cleaning
-from data.prepare import prepare
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.prepare import prepare
 from fedkeyboard.errors import UserError
 
 

@@ -17,9 +17,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from data import chats, json_text, tables
-from data.corpora import source
-from data.json_text import JsonText
+from fedkeyboard.data import chats, json_text, tables
+from fedkeyboard.data.corpora import source
+from fedkeyboard.data.json_text import JsonText
 
 
 def read(path, form=None):
@@ -110,9 +110,12 @@ def test_a_string_that_a_file_says_a_million_times(kind, tmp_path):
         for _ in range(40):
             writer.write_table(table)
     assert path.stat().st_size < 100_000
-    program = "import sys; from data.corpora import source\nwith source(None, sys.argv[1]) as of:"
+    program = (
+        "import sys; from fedkeyboard.data.corpora import source\n"
+        "with source(None, sys.argv[1]) as of:\n    list(of.messages)"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", program + "\n    list(of.messages)", path],
+        [sys.executable, "-c", program, path],
         capture_output=True,
         text=True,
         timeout=120,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data.corpora import source
+from fedkeyboard.data.corpora import source
 
 
 def read(path, form=None, **options):

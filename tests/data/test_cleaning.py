@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import links
-from data.cleaning import (
+from fedkeyboard.data import links
+from fedkeyboard.data.cleaning import (
     BEYOND,
     LEFT_OUT,
     LINKS,
@@ -19,7 +19,7 @@ from data.cleaning import (
     Sentence,
     clean,
 )
-from fedkeyboard.words import words
+from fedkeyboard.text.words import words
 
 ALL = Cleaning(minimum_sentences=1)
 

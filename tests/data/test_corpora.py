@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.corpora import chitchat, source
-from data.messages import Message
-from data.tables import Table, csv_rows, json_lines
+from fedkeyboard.data.corpora import chitchat, source
+from fedkeyboard.data.messages import Message
+from fedkeyboard.data.tables import Table, csv_rows, json_lines
 
 SECRETS = ("anna", "hello there")
 

@@ -19,9 +19,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from data.cleaning import Cleaning
-from data.corpora import source
-from data.prepare import prepare
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.corpora import source
+from fedkeyboard.data.prepare import prepare
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -197,7 +197,7 @@ def test_an_option_of_another_source(name, option, refuses, tmp_path, monkeypatc
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.json", "a.sqlite"])
 def test_an_empty_file_ends_the_command_with_2_and_a_line(name, tmp_path):
     (tmp_path / name).touch()
-    program = "from fedkeyboard.cli import main; main()"
+    program = "from fedkeyboard.cli.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, "prepare", "--input", name, "--out", "out.sqlite"],
         cwd=tmp_path,
@@ -286,7 +286,7 @@ def test_pipes_are_read_whole(tmp_path, refuses):
     with refuses(pipe, "--format"):
         texts(pipe)
     writer.join()
-    program = "from fedkeyboard.cli import main; main()"
+    program = "from fedkeyboard.cli.app import main; main()"
     for name in ("-", "/dev/stdin"):
         done = subprocess.run(
             [sys.executable, "-c", program, "prepare", "--input", name, "--out", "out.sqlite",

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import json_text
-from data.leaf import leaf_files
-from data.messages import Message
+from fedkeyboard.data import json_text
+from fedkeyboard.data.leaf import leaf_files
+from fedkeyboard.data.messages import Message
 
 SECRETS = ("anna", "hello there")
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data import parquet
-from data.messages import Message
-from data.parquet import parquet_files
-from data.tables import Table
+from fedkeyboard.data import parquet
+from fedkeyboard.data.messages import Message
+from fedkeyboard.data.parquet import parquet_files
+from fedkeyboard.data.tables import Table
 from fedkeyboard.errors import UserError
 
 SECRETS = ("anna", "hello there")

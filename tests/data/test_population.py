@@ -7,10 +7,10 @@ import sqlite3
 import numpy as np
 import pytest
 
-from data import population
-from data.cleaning import Cleaning
-from data.population import Population
-from data.prepare import prepare
+from fedkeyboard.data import population
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.population import Population
+from fedkeyboard.data.prepare import prepare
 from fedkeyboard.errors import UserError
 
 

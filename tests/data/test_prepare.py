@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import corpora, links
-from data.cleaning import Cleaning
-from data.corpora import chitchat
-from data.messages import Message
-from data.population import SPLITS, Population
-from data.prepare import ensure_chitchat, prepare, split_sizes
-from fedkeyboard.words import words
+from fedkeyboard.data import corpora, links
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.corpora import chitchat
+from fedkeyboard.data.messages import Message
+from fedkeyboard.data.population import SPLITS, Population
+from fedkeyboard.data.prepare import ensure_chitchat, prepare, split_sizes
+from fedkeyboard.text.words import words
 
 
 def build(messages, path, **options):

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from data import staging, tables
-from data.cleaning import Cleaning
-from data.messages import Message
-from data.population import Population
-from data.prepare import building, prepare
 from fedkeyboard import files
+from fedkeyboard.data import staging, tables
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.messages import Message
+from fedkeyboard.data.population import Population
+from fedkeyboard.data.prepare import building, prepare
 from fedkeyboard.errors import RunFailure
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -153,9 +153,9 @@ class TestInterrupted:
     def test_by_a_signal_while_reading(self, kill, untouched):
         script = """
 import itertools, sys, time
-from data.cleaning import Cleaning
-from data.messages import Message
-from data.prepare import prepare
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.messages import Message
+from fedkeyboard.data.prepare import prepare
 
 def messages():
     for i in itertools.count(1):

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import seals
+from fedkeyboard.data import seals
 
 NUMBER = st.integers(0, 2**40)
 LINES = st.lists(st.tuples(st.none() | st.floats(0, 1e10), st.text(max_size=9)), max_size=9)

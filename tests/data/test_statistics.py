@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from data import statistics
-from data.population import Population
-from fedkeyboard.words import words
+from fedkeyboard.data import statistics
+from fedkeyboard.data.population import Population
+from fedkeyboard.text.words import words
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import sqlite3
 import numpy as np
 import pytest
 
-from data.messages import Message
-from data.tff_clients import tff_file
+from fedkeyboard.data.messages import Message
+from fedkeyboard.data.tff_clients import tff_file
 
 SECRETS = ("anna", "hello there")
 

@@ -6,11 +6,11 @@ import sqlite3
 import numpy as np
 import pytest
 
-from data import voices
-from data.cleaning import Cleaning
-from data.population import Population
-from data.prepare import building, prepare
 from fedkeyboard import files
+from fedkeyboard.data import voices
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.population import Population
+from fedkeyboard.data.prepare import building, prepare
 from fedkeyboard.errors import RunFailure, UserError
 
 PHONES = 1000

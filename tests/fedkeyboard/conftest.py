@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
-from fedkeyboard import model, subwords
+from fedkeyboard import model
+from fedkeyboard.text import subwords
 
 
 @pytest.fixture(scope="session")

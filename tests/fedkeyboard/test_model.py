@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedkeyboard import batches, model
-from fedkeyboard.tokenizer import BEGIN, PAD
+from fedkeyboard.text.tokenizer import BEGIN, PAD
 
 SIZES = model.Sizes(vocabulary=30, embedding=5, units=7, length=6)
 

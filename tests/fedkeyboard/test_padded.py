@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fedkeyboard import batches, model, padded
-from fedkeyboard.tokenizer import BEGIN, PAD
+from fedkeyboard.text.tokenizer import BEGIN, PAD
 
 SIZES = model.Sizes(vocabulary=30, embedding=5, units=7, length=6)
 

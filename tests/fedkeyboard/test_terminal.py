@@ -7,9 +7,10 @@ import unicodedata
 import pytest
 from rich.console import Console
 
-from fedkeyboard import cli, terminal
+from fedkeyboard import terminal
+from fedkeyboard.cli import app, output
 from fedkeyboard.errors import UserError
-from fedkeyboard.tokenizer import SPECIAL, Tokenizer
+from fedkeyboard.text.tokenizer import SPECIAL, Tokenizer
 
 # Clears the screen, renames the window, goes back over what stands there, turns the direction.
 ATTACK = "a\x1b[2J\x1b]0;owned\x07\x9b31m\rb\x08\u202ec\u2066\u2028d\nfedkeyboard: all is well"
@@ -29,15 +30,15 @@ def test_controls_are_written_out_and_all_else_is_as_it_was():
 
 def test_whatever_is_printed(monkeypatch, capsys):
     out = io.StringIO()
-    monkeypatch.setattr(cli, "_OUT", Console(file=out, width=300, force_terminal=False))
-    cli._print_suggestions(ATTACK, [(ATTACK, 0.5)])
+    monkeypatch.setattr(output, "OUT", Console(file=out, width=300, force_terminal=False))
+    output.print_suggestions(ATTACK, [(ATTACK, 0.5)])
     assert harmless(out.getvalue()) and "50.0%" in out.getvalue()
     out.seek(0)
     out.truncate()
-    cli._print_table([(ATTACK, ATTACK)], (ATTACK, "two"))
+    output.print_table([(ATTACK, ATTACK)], (ATTACK, "two"))
     assert harmless(out.getvalue(), 2)
     with pytest.raises(SystemExit):
-        cli._fail(f"{ATTACK}: damaged", 1)
+        app._fail(f"{ATTACK}: damaged", 1)
     assert harmless(capsys.readouterr().err)
     record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s", (ATTACK,), None)
     assert harmless(terminal.Formatter().format(record))

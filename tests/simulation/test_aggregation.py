@@ -9,24 +9,26 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
-from data.population import Population
-from fedkeyboard import hashed, model, update
+from fedkeyboard import hashed, model
+from fedkeyboard.algorithms.local_training import LocalTraining
+from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.local_training import LocalTraining
-from simulation import (
+from fedkeyboard.simulation import (
     admission,
     aggregation,
     assessment,
     config,
     directories,
     experiment,
-    fleet,
     rounds,
     runs,
     training,
 )
-from tflite_export import convert, phone, signatures
-from tflite_export.learner import Learner, weights_sha256
+from fedkeyboard.simulation.fleet import fleet
+from fedkeyboard.tflite_export.files import convert, signatures
+from fedkeyboard.tflite_export.phone import phone
+from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
+from fedkeyboard.updates import update_file
 
 VOCABULARY = "7" * 64
 PHONES = 3
@@ -87,7 +89,7 @@ def paths(run, learner, phones, tmp_path_factory):
             vocabulary_sha256=VOCABULARY,
             weight=float(len(rows)),
         )
-        update.write(directory / f"{i}.npz", learned)
+        update_file.write(directory / f"{i}.npz", learned)
     return sorted(directory.iterdir())
 
 
@@ -196,7 +198,7 @@ def test_what_does_not_belong_to_the_round_is_refused(run, aggregate, paths, tmp
 
 @pytest.fixture(scope="module")
 def brought(run, paths):
-    return update.read(paths[0], model.weight_shapes(run.sizes))
+    return update_file.read(paths[0], model.weight_shapes(run.sizes))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_what_an_update_says_must_be_the_runs_own(
     run, aggregate, brought, changed, match, tmp_path
 ):
     metadata = brought.metadata.model_copy(update=changed)
-    update.write(tmp_path / "changed.npz", brought._replace(metadata=metadata))
+    update_file.write(tmp_path / "changed.npz", brought._replace(metadata=metadata))
     with pytest.raises(UserError, match=match) as caught:
         aggregate([tmp_path / "changed.npz"])
     assert "changed.npz" in str(caught.value) and "\n" not in str(caught.value)
@@ -230,7 +232,7 @@ def test_no_update_moves_the_weights_further_than_its_steps_can(
     aggregate, brought, value, tmp_path
 ):
     moved = model.Weights(*(np.full_like(w, value) for w in brought.difference))
-    update.write(tmp_path / "far.npz", brought._replace(difference=moved))
+    update_file.write(tmp_path / "far.npz", brought._replace(difference=moved))
     with pytest.raises(UserError, match=r"far.npz: moves the weights by .* steps at learning_rate"):
         aggregate([tmp_path / "far.npz"])
 
@@ -254,12 +256,12 @@ def test_a_phone_whose_every_gradient_is_clipped_is_within_its_bound(
     scale = bound / admission.norm(learned.difference)
     at_bound = model.Weights(*(np.float32(scale) * d for d in learned.difference))
     # As a phone would have it: what is left of float32 weights when the start is taken off.
-    at_bound = update.subtract(update.add(base, at_bound), base)
-    update.write(tmp_path / "honest.npz", learned._replace(difference=at_bound))
+    at_bound = update_file.subtract(update_file.add(base, at_bound), base)
+    update_file.write(tmp_path / "honest.npz", learned._replace(difference=at_bound))
     made = aggregate([tmp_path / "honest.npz"])
     assert made.updates == 1
     beyond = model.Weights(*(np.float32(1.01) * d for d in at_bound))
-    update.write(tmp_path / "beyond.npz", learned._replace(difference=beyond))
+    update_file.write(tmp_path / "beyond.npz", learned._replace(difference=beyond))
     with pytest.raises(UserError, match="moves the weights"):
         aggregate([tmp_path / "beyond.npz"], out=tmp_path / "other")
 
@@ -277,7 +279,7 @@ def test_a_bad_update_is_refused_by_name_and_the_others_go_on(aggregate, paths, 
 
 def test_a_round_that_changes_nothing_is_an_error(run, aggregate, brought, tmp_path):
     nothing = model.Weights(*map(np.zeros_like, brought.difference))
-    update.write(tmp_path / "nothing.npz", brought._replace(difference=nothing))
+    update_file.write(tmp_path / "nothing.npz", brought._replace(difference=nothing))
     sgd = run.config.server.model_copy(update={"optimizer": "sgd"})
     # Of Adam the momentum moves the weights all the same.
     of_sgd = runs.Run(run.path, run.config.model_copy(update={"server": sgd}), run.tokenizer)

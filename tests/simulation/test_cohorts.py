@@ -3,9 +3,9 @@ import collections
 import numpy as np
 import pytest
 
-from data.population import Population
-from fedkeyboard import evaluation
-from simulation.cohorts import Reader
+from fedkeyboard.data.population import Population
+from fedkeyboard.evaluation import scoring
+from fedkeyboard.simulation.cohorts import Reader
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def test_training_rows_are_a_draw_of_the_phones_sentences(reader):
 def test_validation_is_on_validation_users_and_always_the_same(reader):
     first, again = (reader.validation_rows(2, 7) for _ in range(2))
     users = {
-        evaluation.trimmed(reader.text(p).rows[:7]).tobytes()
+        scoring.trimmed(reader.text(p).rows[:7]).tobytes()
         for p in reader.population.phones("validation")
     }
     assert [r.tobytes() for r in first] == [r.tobytes() for r in again]
-    assert {evaluation.trimmed(r).tobytes() for r in first} <= users
+    assert {scoring.trimmed(r).tobytes() for r in first} <= users
     assert len(reader.validation_rows(10**6, 7)) == len(reader.population.phones("validation"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedkeyboard.errors import UserError
-from simulation import config
+from fedkeyboard.simulation import config
 
 CONFIGS = sorted(pathlib.Path(config.__file__).parent.glob("configs/*.toml"))
 CHITCHAT = CONFIGS[0].with_name("chitchat.toml")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
-from data.population import Population
 from fedkeyboard import model
-from fedkeyboard.federated_learning import phone_data
-from simulation import config, fleet, rounds, runs, training
-from simulation.cohorts import Reader
+from fedkeyboard.algorithms.templates import phone_data
+from fedkeyboard.data.population import Population
+from fedkeyboard.simulation import config, rounds, runs, training
+from fedkeyboard.simulation.cohorts import Reader
+from fedkeyboard.simulation.fleet import fleet
 
 SETTINGS = """
 population.corpus = "chitchat"

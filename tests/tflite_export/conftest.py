@@ -8,10 +8,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from fedkeyboard import model
-from fedkeyboard.tokenizer import Tokenizer
-from tflite_export import convert, flatbuffer, probe, signatures
-from tflite_export.learner import Learner
-from tflite_export.litert import LiteModel
+from fedkeyboard.text.tokenizer import Tokenizer
+from fedkeyboard.tflite_export.files import convert, flatbuffer, signatures
+from fedkeyboard.tflite_export.phone import probe
+from fedkeyboard.tflite_export.phone.learner import Learner
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 TEXT = (
     "i you the to and it is a in that don't know are am how see at all about home tell will when "

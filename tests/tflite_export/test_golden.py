@@ -6,9 +6,9 @@ import unicodedata
 
 import pytest
 
-from fedkeyboard import characters
-from fedkeyboard import words as rules
-from tflite_export import golden
+from fedkeyboard.text import characters
+from fedkeyboard.text import words as rules
+from fedkeyboard.tflite_export import golden
 
 SOURCE = pathlib.Path(rules.__file__).read_text()
 RULES = golden.rules()

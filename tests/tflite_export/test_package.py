@@ -8,13 +8,15 @@ import unicodedata
 import numpy as np
 import pytest
 
-from fedkeyboard import evaluation, files, hashed, keystrokes, metrics, model
+from fedkeyboard import files, hashed, model
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.words import words
-from tflite_export import accuracy, golden, litert, package, parity, verify
-from tflite_export import manifest as manifests
-from tflite_export.learner import weights_sha256
-from tflite_export.litert import LiteModel
+from fedkeyboard.evaluation import keystrokes, metrics, scoring
+from fedkeyboard.text.words import words
+from fedkeyboard.tflite_export import accuracy, golden, package, parity, verify
+from fedkeyboard.tflite_export import manifest as manifests
+from fedkeyboard.tflite_export.phone import litert
+from fedkeyboard.tflite_export.phone.learner import weights_sha256
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 METRICS = {"split": "test", "top1_recall": 0.25}
 
@@ -430,7 +432,7 @@ def test_accuracy_is_that_of_the_evaluation(exported, tokenizer, sizes):
     texts = ["how are you", "zzyzxq is good", "i will tell you all about it when i see you", "ok"]
     text = tokenizer.text(texts, sizes.length)
     prefixes = keystrokes.prefixes(tokenizer.vocabulary)
-    scorer = evaluation.LogProbabilitiesScorer(exported.log_probabilities, prefixes)
+    scorer = scoring.LogProbabilitiesScorer(exported.log_probabilities, prefixes)
     expected = metrics.count(text, scorer.score(text))
     hits = accuracy.count(exported, text.words)
     assert tuple(hits) == (expected.words, expected.top1, expected.top3)

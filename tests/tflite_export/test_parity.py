@@ -3,9 +3,10 @@ import pytest
 import tensorflow as tf
 
 from fedkeyboard.errors import RunFailure
-from fedkeyboard.tokenizer import PAD
-from tflite_export import parity, signatures
-from tflite_export.litert import LiteModel
+from fedkeyboard.text.tokenizer import PAD
+from fedkeyboard.tflite_export import parity
+from fedkeyboard.tflite_export.files import signatures
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 SENTENCES = [[], [5], [7, 3, 12, 40], list(range(10, 30))]
 

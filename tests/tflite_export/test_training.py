@@ -6,10 +6,10 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from fedkeyboard import model
-from fedkeyboard.local_training import LocalTraining, train
-from fedkeyboard.tokenizer import BEGIN, END, PAD, UNKNOWN
-from tflite_export import convert, order, signatures, storage, variables
-from tflite_export.litert import LiteModel
+from fedkeyboard.algorithms.local_training import LocalTraining, train
+from fedkeyboard.text.tokenizer import BEGIN, END, PAD, UNKNOWN
+from fedkeyboard.tflite_export.files import convert, order, signatures, storage, variables
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 NOTHING = np.float32(0)
 

@@ -7,11 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
-from fedkeyboard import hashed, local_training, model, update
+from fedkeyboard import hashed, model
+from fedkeyboard.algorithms import local_training
 from fedkeyboard.errors import UserError
-from tflite_export import golden, litert, opened, package, verify
-from tflite_export import manifest as manifests
-from tflite_export.learner import Learner
+from fedkeyboard.tflite_export import golden, package, verify
+from fedkeyboard.tflite_export import manifest as manifests
+from fedkeyboard.tflite_export.phone import litert, opened
+from fedkeyboard.tflite_export.phone.learner import Learner
+from fedkeyboard.updates import update_file
 
 pytestmark = pytest.mark.usefixtures("probed_once")
 
@@ -362,7 +365,9 @@ def test_a_rate_is_one_to_all_or_to_none(key, value, allowed, training_record):
     for make in (
         lambda: local_training.LocalTraining(**said),
         lambda: manifests.Client.model_validate(client),
-        lambda: update.Metadata.model_validate(dict.fromkeys(update.Metadata.model_fields) | said),
+        lambda: update_file.Metadata.model_validate(
+            dict.fromkeys(update_file.Metadata.model_fields) | said
+        ),
     ):
         try:
             make()

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from fuzzed_words import cases
 
-from fedkeyboard import characters
+from fedkeyboard.text import characters
 
 PAGE = pathlib.Path(__file__).parents[2] / "tflite_export" / "web" / "page"
 SCRIPT = """

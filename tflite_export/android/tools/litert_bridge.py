@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from tflite_export.litert import LiteModel
+from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 _TYPES = {b"f": np.dtype(">f4"), b"i": np.dtype(">i4")}
 

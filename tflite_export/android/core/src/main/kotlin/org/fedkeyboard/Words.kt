@@ -1,7 +1,7 @@
 package org.fedkeyboard
 
 /**
- * How text becomes words: the rules of `fedkeyboard/words.py`, repeated exactly.
+ * How text becomes words: the rules of `fedkeyboard/text/words.py`, repeated exactly.
  *
  * A keyboard that splits otherwise gets worse suggestions and no error. All that is known of Unicode is
  * in the package's `characters.json`: a device's own version of it is older or newer.

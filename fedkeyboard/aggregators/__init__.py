@@ -1,0 +1,1 @@
+"""How a cohort's updates become one: TFF aggregation factories."""

@@ -1,0 +1,182 @@
+"""What the federated algorithms share: a phone's data, its report, and the process around them.
+
+A learning process is composed from TFF's parts (`tff.learning.templates`); ours is the client work,
+because TFF's own traces a Keras-like model and differentiates it automatically, batch by batch from
+a `tf.data` data set.
+
+A phone's data is a TFF sequence with one element, the int32 `[n, T + 1]` array of its sentences:
+the learning templates ask for a sequence, and one element costs the least to hand over.
+"""
+
+import collections
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedkeyboard import model
+from fedkeyboard.algorithms import local_training
+from fedkeyboard.algorithms.schedules import Schedule
+
+# An update counts by its phone's sentences, or each alike.
+Weighting = Literal["sentences", "uniform"]
+
+
+def phone_data(array: np.ndarray) -> list[np.ndarray]:
+    """Returns an array, such as a phone's int32 `[n, T + 1]` sentences, as a process's data."""
+    return [array]
+
+
+def data_type(length: int) -> tff.SequenceType:
+    """Returns the type of a phone's data, its sentences of `length` words."""
+    return tff.SequenceType(tff.TensorType(np.int32, [None, length + 1]))
+
+
+def report(
+    update: model.Weights, tally: local_training.Tally, rows: tf.Tensor, weighting: Weighting
+) -> tuple[tff.learning.templates.ClientResult, collections.OrderedDict[str, tf.Tensor]]:
+    """Returns what a phone sends: its update with a weight, and numbers to be summed.
+
+    An update that is not finite gets weight 0 and becomes 0, as in TFF's own client work.
+    """
+    sentences = tf.shape(rows)[0]
+    # A phone without sentences has nothing to say, whatever the weighting.
+    examples = sentences if weighting == "sentences" else tf.sign(sentences)
+    result = tff.learning.templates.ClientResult(
+        zero_unless(tally.finite, update),
+        tf.where(tally.finite, tf.cast(examples, tf.float32), 0.0),
+    )
+    return result, collections.OrderedDict(
+        loss_sum=tf.where(tally.finite, tally.loss_sum, 0.0),
+        targets=tf.where(tally.finite, tally.targets, 0.0),
+        sentences=sentences,
+        steps=tally.steps,
+        rejected=tf.cast(tf.logical_not(tally.finite), tf.int32),
+    )
+
+
+def zero_unless(finite: tf.Tensor, update: model.Weights) -> model.Weights:
+    """Returns the update if it is finite, else zeros."""
+    return tf.cond(finite, lambda: update, lambda: tf.nest.map_structure(tf.zeros_like, update))
+
+
+def mean(update_type: tff.Type) -> tff.templates.AggregationProcess:
+    """Returns the weighted mean over the cohort of something like the weights.
+
+    A cohort of empty phones has total weight 0: its mean is 0, not NaN.
+    """
+    return tff.aggregators.MeanFactory(no_nan_division=True).create(
+        update_type, tff.TensorType(np.float32)
+    )
+
+
+def client_work(
+    weights_type: tff.Type,
+    length: int,
+    weighting: Weighting,
+    work: Callable[..., tuple[model.Weights, local_training.Tally]],
+    schedule: Schedule | None = None,
+) -> tff.learning.templates.ClientWorkProcess:
+    """Returns the client work of an algorithm whose phones need the weights alone.
+
+    Args:
+      weights_type: The model's.
+      length: T, the words of a sentence.
+      weighting: How an update counts.
+      work: Takes the server's weights, a phone's int32 `[n, T + 1]` sentences and, if there is a
+        schedule, the round's learning rate; returns the update.
+      schedule: The phones' learning rate.
+    """
+
+    def report_of(
+        weights: model.Weights, rows: tf.Tensor, *rate: tf.Tensor
+    ) -> tuple[tff.learning.templates.ClientResult, collections.OrderedDict[str, tf.Tensor]]:
+        update, tally = work(weights, rows, *rate)
+        return report(update, tally, rows, weighting)
+
+    return reporting_work(weights_type, data_type(length), report_of, schedule)
+
+
+def reporting_work(
+    weights_type: tff.Type,
+    phone_type: tff.SequenceType,
+    report_of: Callable[..., tuple[tff.learning.templates.ClientResult, Any]],
+    schedule: Schedule | None,
+) -> tff.learning.templates.ClientWorkProcess:
+    """Returns the client work of phones that report what `report_of` returns.
+
+    Args:
+      weights_type: The model's.
+      phone_type: Of a phone's data, a sequence with one element.
+      report_of: Takes the server's weights, that element and, if there is a schedule, the round's
+        learning rate; returns the update with its weight, and numbers to be summed.
+      schedule: The phones' learning rate. The server computes it; its state is the rounds done.
+    """
+    rate_type = () if schedule is None else (np.float32,)
+
+    @tff.tensorflow.computation(tff.to_type((weights_type, phone_type, *rate_type)))
+    @tf.function(autograph=False)
+    def client_update(argument):
+        weights, data, *rate = argument
+        return report_of(weights.trainable, data.get_single_element(), *rate)
+
+    @tff.tensorflow.computation
+    def initialize():
+        return () if schedule is None else tf.constant(0)
+
+    @tff.federated_computation
+    def init_fn():
+        return tff.federated_eval(initialize, tff.SERVER)
+
+    @tff.federated_computation(
+        init_fn.type_signature.result,
+        tff.FederatedType(weights_type, tff.CLIENTS),
+        tff.FederatedType(phone_type, tff.CLIENTS),
+    )
+    def next_fn(state, weights, data):
+        rate = []
+        if schedule is not None:
+            rate_of = tff.tensorflow.computation(schedule, np.int32)
+            count = tff.tensorflow.computation(lambda done: done + 1, np.int32)
+            rate.append(tff.federated_broadcast(tff.federated_map(rate_of, state)))
+            state = tff.federated_map(count, state)
+        result, sums = tff.federated_map(client_update, (weights, data, *rate))
+        return tff.templates.MeasuredProcessOutput(state, result, tff.federated_sum(sums))
+
+    return tff.learning.templates.ClientWorkProcess(init_fn, next_fn)
+
+
+def compose(
+    initial: model.Weights,
+    client_work_of: Callable[[tff.Type], tff.learning.templates.ClientWorkProcess],
+    optimizer: tff.learning.optimizers.Optimizer,
+) -> tff.learning.templates.LearningProcess:
+    """Composes a process.
+
+    Args:
+      initial: The weights of the first round, NumPy arrays.
+      client_work_of: Returns the client work for weights of a type.
+      optimizer: The server's, which takes the mean update for a gradient.
+
+    Returns:
+      A process whose `next` takes a list of `phone_data`, and reports under
+      `metrics["client_work"]` the sums over the cohort of `loss_sum`, `targets`, `sentences`,
+      `steps` and `rejected` updates.
+    """
+
+    @tff.tensorflow.computation
+    def initial_model_weights():
+        return tff.learning.models.ModelWeights(
+            trainable=model.Weights(*map(tf.constant, initial)), non_trainable=()
+        )
+
+    weights_type = initial_model_weights.type_signature.result
+    return tff.learning.templates.compose_learning_process(
+        initial_model_weights,
+        tff.learning.templates.build_broadcast_process(weights_type),
+        client_work_of(weights_type),
+        mean(weights_type.trainable),
+        tff.learning.templates.build_apply_optimizer_finalizer(optimizer, weights_type),
+    )

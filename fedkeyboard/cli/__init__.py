@@ -1,0 +1,1 @@
+"""The command line: it puts the parts together and holds no logic of its own."""

@@ -1,0 +1,1 @@
+"""Text becomes ids: words, the vocabulary that is learned from them, pieces of words."""

@@ -1,0 +1,49 @@
+"""Builds the wheel, and into it the library that is preloaded into TFF's worker."""
+
+import atexit
+import pathlib
+import runpy
+import shutil
+import tempfile
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = pathlib.Path(__file__).parent
+
+
+class WorkerLibrary(build_ext):
+    """Compiles the library by the code that does it where the installed one is damaged."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Writes it where its package goes; in an editable install, beside its sources."""
+        preload = runpy.run_path(str(ROOT / "fedkeyboard" / "runtime" / "preload.py"))
+        try:
+            library = preload["build"]()
+        except OSError as error:
+            raise SystemExit(
+                f"fedkeyboard: cannot compile {', '.join(ext.sources)} ({error})"
+            ) from error
+        path = pathlib.Path(self.get_ext_fullpath(ext.name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(library)
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Returns a name without Python's version, of which the library knows nothing."""
+        return str(pathlib.Path(*fullname.split("."))) + ".so"
+
+
+# Not in the checkout, where files of an earlier build would get into the wheel.
+_BUILD = tempfile.mkdtemp(prefix="fedkeyboard-build-")
+atexit.register(shutil.rmtree, _BUILD, ignore_errors=True)
+
+setup(
+    options={"build": {"build_base": _BUILD}},
+    cmdclass={"build_ext": WorkerLibrary},
+    ext_modules=[
+        Extension(
+            "fedkeyboard.runtime.preloaded",
+            ["fedkeyboard/runtime/parent_only.c", "fedkeyboard/runtime/blocks.c"],
+        )
+    ],
+)

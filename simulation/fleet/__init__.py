@@ -1,0 +1,1 @@
+"""Phones in virtual time: who is awake, who is asked, who answers."""

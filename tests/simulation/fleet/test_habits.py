@@ -1,0 +1,126 @@
+import collections
+import datetime
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+
+from fedkeyboard.simulation import config
+from fedkeyboard.simulation.fleet import habits
+from fedkeyboard.simulation.fleet.habits import DAY, HOUR, NIGHT, Phones
+
+UNITED_STATES = config.Habits()
+MANY = np.arange(20_000)
+
+
+@pytest.fixture(scope="module")
+def phones():
+    return Phones(UNITED_STATES, seed=5)
+
+
+def available(phones, hours, of=MANY):
+    """Whether each phone is available at each hour after Monday's midnight UTC: [hours, phones]."""
+    times = [np.full(len(of), hour * HOUR) for hour in hours]
+    return np.array([phones.available_until(of, at) > at for at in times])
+
+
+def asleep(bed, bed_deviation, wake, wake_deviation, hour):
+    """The chance of being asleep at `hour`, or a day later."""
+    return sum(
+        special.ndtr((h - bed) / bed_deviation) * special.ndtr((wake - h) / wake_deviation)
+        for h in (hour - 24, hour, hour + 24)
+    )
+
+
+def test_nights_are_fitted_to_the_chat(corpus):
+    """The fit of the docstring, made again from the time stamps."""
+    local = [datetime.datetime.fromtimestamp(m.time - 6 * HOUR, datetime.UTC).hour for m in corpus]
+    counts = collections.Counter(local)
+    hours = np.arange(24)
+    messages = np.array([counts[hour] for hour in hours], float)
+    idle = np.clip(1 - messages / np.mean(np.sort(messages)[-6:]), 0, 1)
+    fitted, _ = optimize.curve_fit(
+        lambda hour, *night: asleep(*night, hour), hours + 0.5, idle, p0=[23, 2, 32, 2]
+    )
+    expected = [NIGHT.bed, NIGHT.bed_deviation, NIGHT.wake, NIGHT.wake_deviation]
+    np.testing.assert_allclose(fitted, expected, atol=0.05)
+    assert np.max(np.abs(asleep(*expected, hours + 0.5) - idle)) < 0.14
+
+
+def test_four_times_as_many_phones_at_the_best_hour(phones):
+    """Bonawitz et al. 2019, section 9, of phones mostly in the United States."""
+    by_hour = available(phones, np.arange(24, 96)).mean(axis=1).reshape(3, 24).mean(axis=0)
+    assert 3.3 < by_hour.max() / by_hour.min() < 4.7
+    # At night: 6 to 12 h UTC is after midnight on both coasts.
+    assert 6 <= by_hour.argmax() <= 12
+    assert not 2 <= by_hour.argmin() <= 14
+
+
+def test_the_same_whenever_and_with_whomever_it_is_asked(phones):
+    times = np.linspace(0, 5 * DAY, len(MANY))
+    whole = phones.available_until(MANY, times)
+    some = slice(100, 20_000, 997)
+    np.testing.assert_array_equal(phones.available_until(MANY[some], times[some]), whole[some])
+    again = Phones(UNITED_STATES, seed=5)
+    np.testing.assert_array_equal(again.available_until(MANY, times), whole)
+    other = Phones(UNITED_STATES, seed=6).available_until(MANY, times)
+    assert np.mean(other != whole) > 0.5
+
+
+def test_until_is_when_it_ends(phones):
+    times = np.full(len(MANY), 2 * DAY + 8.25 * HOUR)
+    until = phones.available_until(MANY, times)
+    here = until > times
+    assert 0.3 < here.mean() < 0.8
+    for share in (0.01, 0.5, 0.99):
+        between = times + share * (until - times)
+        still = phones.available_until(MANY[here], between[here])
+        np.testing.assert_allclose(still, np.maximum(still, until[here]), rtol=1e-9)
+    # Afterwards it is not available, but for those whose other window goes on.
+    after = phones.available_until(MANY[here], until[here] + 1)
+    assert np.mean(after > until[here] + 1) < 0.2
+    # And a while is some hours, never more than a day.
+    assert np.min((until - times)[here]) > 0 and np.max((until - times)[here]) < DAY
+
+
+@pytest.mark.heavy
+def test_rates_are_the_time_that_phones_are_available(phones):
+    some = MANY[:3000]
+    hours = np.arange(0, 24 * 60, 0.5)
+    seen = available(phones, hours, some).mean(axis=0)
+    rates = phones.rates(some)
+    assert np.mean(rates) == pytest.approx(np.mean(seen), rel=0.04)
+    assert np.corrcoef(rates, seen)[0, 1] > 0.97
+    # Phones differ: some are hardly ever there.
+    assert np.quantile(rates, 0.05) < 0.2 < 0.45 < np.quantile(rates, 0.95)
+
+
+@pytest.mark.parametrize("nights", [0.1, 0.5, 0.9])
+def test_more_nights_more_time(nights):
+    one = Phones(config.Habits(nights=nights), 0).rates(MANY)
+    more = Phones(config.Habits(nights=nights + 0.09), 0).rates(MANY)
+    assert np.all(more >= one) and more.mean() > one.mean()
+
+
+def test_traits_have_the_medians_and_the_spread_that_were_set():
+    of = config.Habits(milliseconds_per_sentence=50, down_mbps=8, up_mbps=2, spread=2)
+    phones = Phones(of, 1)
+    down, up = phones.bytes_per_second(MANY)
+    for trait, median in (
+        (phones.seconds_per_sentence(MANY), 0.05),
+        (down, 1e6),
+        (up, 0.25e6),
+    ):
+        assert np.median(trait) == pytest.approx(median, rel=0.03)
+        assert np.quantile(trait, 0.8413) == pytest.approx(2 * np.median(trait), rel=0.05)
+    # Fast networks are not those of fast phones: independent streams.
+    assert abs(np.corrcoef(np.log(down), np.log(phones.seconds_per_sentence(MANY)))[0, 1]) < 0.03
+
+
+def test_memory_and_time_zones_have_their_shares():
+    memory = Phones(UNITED_STATES, 2).memory_gb(MANY)
+    for size, share in habits._MEMORY_GB.items():
+        assert np.mean(memory == size) == pytest.approx(share, abs=0.012)
+    east = Phones(config.Habits(time_zones={"0": 1.0, "12": 1.0}), 2)
+    by_hour = available(east, np.arange(24, 48)).mean(axis=1)
+    np.testing.assert_allclose(by_hour[:12], by_hour[12:], atol=0.04)

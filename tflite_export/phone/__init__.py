@@ -1,0 +1,1 @@
+"""What a phone does with a package: suggests and learns, through LiteRT."""
