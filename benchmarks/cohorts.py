@@ -12,7 +12,8 @@ from fedkeyboard.data.prepare import ensure_chitchat
 from fedkeyboard.simulation.cohorts import Reader
 from fedkeyboard.simulation.experiment import POPULATIONS
 from fedkeyboard.streams import Stream
-from fedkeyboard.text.tokenizer import PAD, Tokenizer, default_minimum_users
+from fedkeyboard.text.tokenizer import PAD, Tokenizer
+from fedkeyboard.text.vocabulary import default_minimum_users
 
 BATCH_SIZE = 16
 LEARNING_RATE = 0.5

@@ -19,7 +19,7 @@ from benchmarks import results
 from benchmarks.memory_use import Peak
 from fedkeyboard.data.population import Population
 from fedkeyboard.runtime import worker
-from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation import config_files
 from fedkeyboard.simulation.fleet import fleet
 
 SMALL, MIDDLE, LARGE = 10_000, 1_000_000, 10_000_000
@@ -35,7 +35,7 @@ from fedkeyboard.data.population import Population
 from fedkeyboard.simulation import config
 from fedkeyboard.simulation.fleet import fleet
 population = Population.open(sys.argv[1])
-of = fleet.of(config.load(sys.argv[2]), population)
+of = fleet.of(config_files.load(sys.argv[2]), population)
 for _ in range(100):
     for phone in of.next_round().reported:
         population.sentences(phone)
@@ -65,7 +65,7 @@ def build(directory: pathlib.Path, phones: int) -> tuple[pathlib.Path, dict[str,
 
 def draw_and_read(paths: dict[int, pathlib.Path], config: str) -> list[dict[str, Any]]:
     """Times, in turns, drawing a round's cohort and reading its phones' sentences."""
-    settings = configs.load(config, [f"rounds.cohort={COHORT}", "fleet.over_selection=1.0"])
+    settings = config_files.load(config, [f"rounds.cohort={COHORT}", "fleet.over_selection=1.0"])
     with contextlib.ExitStack() as stack:
         opened = {n: stack.enter_context(Population.open(path)) for n, path in paths.items()}
         fleets = {n: fleet.of(settings, population) for n, population in opened.items()}
@@ -105,7 +105,7 @@ def rounds(path: pathlib.Path) -> float:
     os.sched_setaffinity(0, {min(allowed)})
     try:
         with Population.open(path) as population:
-            of = fleet.of(configs.load(CONFIG), population)
+            of = fleet.of(config_files.load(CONFIG), population)
             began = time.perf_counter()
             for _ in range(ROUNDS):
                 of.next_round()

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks import results
 from fedkeyboard.runtime import worker
-from fedkeyboard.simulation import config, runs
+from fedkeyboard.simulation import config_files, runs
 from fedkeyboard.simulation.comparison import comparison, comparison_page
 
 CONFIG = "simulation/configs/chitchat_full.toml"
@@ -110,7 +110,7 @@ def table(title: str, means: dict[str, dict[str, float]]) -> rich.table.Table:
 
 def kept_rows() -> list[dict[str, Any]]:
     """Returns the rows of the results that were measured with the settings of today."""
-    today = config.load(CONFIG).published()
+    today = config_files.load(CONFIG).published()
     return [
         row
         for row in results.read("quality").get("rows", [])

@@ -16,17 +16,15 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
-import numpy as np
-
 from fedkeyboard import files, streams
 from fedkeyboard.data import cleaning as cleaned
-from fedkeyboard.data import corpora, seals, voices
+from fedkeyboard.data import corpora, writing
 from fedkeyboard.data.cleaning import Cleaning
 from fedkeyboard.data.messages import Message
-from fedkeyboard.data.population import FORMAT, SCHEMA, SPLITS, VERSION, Population, is_population
-from fedkeyboard.data.staging import UNFINISHED, Kept, Staging
+from fedkeyboard.data.population import SPLITS, VERSION, Population, is_population
+from fedkeyboard.data.staging import Kept, Staging
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.files import replacing, sync
+from fedkeyboard.files import replacing
 from fedkeyboard.streams import Stream
 
 PathLike = str | os.PathLike[str]
@@ -148,12 +146,12 @@ def _prepare(
         order = streams.generator(seed, Stream.SPLITS).permutation(kept.users)
         sizes = split_sizes(kept.users, fractions)
         with contextlib.ExitStack() as held, replacing(output) as path:
-            description = _write_sentences(path, staging, order, sizes, settings, phones)
+            description = writing.write_sentences(path, staging, order, sizes, settings, phones)
             if phones is None:
-                _remove(_partial(output))
+                writing.forget(output)
             else:
-                description = _multiply(path, output, description, phones, on_voices, held)
-            _describe(path, description)
+                description = writing.multiply(path, output, description, phones, on_voices, held)
+            writing.describe(path, description)
     return Summary(
         path=output,
         fingerprint=description["fingerprint"],
@@ -343,125 +341,3 @@ def _note(kept: Kept, cleaning: Cleaning) -> str | None:
 
 def _messages(count: int) -> str:
     return "message" if count == 1 else "messages"
-
-
-def _write_sentences(
-    path: pathlib.Path,
-    staging: Staging,
-    order: np.ndarray,
-    sizes: list[int],
-    settings: dict,
-    phones: int | None,
-) -> dict:
-    """Writes the sentences to the population file at `path`; returns its description.
-
-    User `u`, from 0 through the splits, is the one numbered `order[u]` in the staging, so that a
-    number tells nothing of its user. The rows have the users' numbers among `phones` voices.
-    """
-    splits = {}
-    digest = hashlib.sha256(json.dumps([FORMAT, VERSION, sizes]).encode())
-    moved = 0 if phones is None else phones - sizes[0]
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(UNFINISHED + SCHEMA)
-        connection.execute("BEGIN")
-        first = 0
-        for split, size in zip(SPLITS, sizes, strict=True):
-            sentences = words = 0
-            # The training users come last if the file is multiplied: `voices.plan`.
-            shift = moved if split != "train" or phones is None else phones + sum(sizes[1:])
-            for user in range(first, first + size):
-                kept = staging.sentences(int(order[user]))
-                lines = [line[:2] for line in kept]
-                number = user + shift
-                connection.executemany(
-                    "INSERT INTO sentence VALUES (?, ?, ?, ?)",
-                    ((number, i, line.time, line.text) for i, line in enumerate(kept)),
-                )
-                seal = seals.of_user(number, lines)
-                row = seals.of_row(number, len(kept), seal)
-                connection.execute(
-                    "INSERT INTO user VALUES (?, ?, ?, ?)", (number, len(kept), seal, row)
-                )
-                # By the number without voices, so that they do not change it.
-                digest.update(seals.of_user(user, lines))
-                words += sum(line.words for line in kept)
-                sentences += len(kept)
-            splits[split] = {
-                "first": first,
-                "last": first + size - 1,
-                "phones": size,
-                "sentences": sentences,
-                "words": words,
-            }
-            first += size
-        connection.execute("COMMIT")
-    description = {"format": FORMAT, "version": VERSION} | settings
-    for total in ("phones", "sentences", "words"):
-        description[total] = sum(split[total] for split in splits.values())
-    return description | {"splits": splits, "fingerprint": digest.hexdigest()}
-
-
-def _multiply(
-    path: pathlib.Path,
-    output: pathlib.Path,
-    description: dict,
-    phones: int,
-    on_voices: Callable[[int], None] | None,
-    held: contextlib.ExitStack,
-) -> dict:
-    """Adds `phones` voices to the file at `path`; returns the new description.
-
-    They are added to a file beside `output` that stays if this is stopped, and that the next call
-    finds by its fingerprint. That one is then not the file that its writer holds at `path`, and so
-    is held here until `held` is closed.
-    """
-    planned = voices.plan(description, phones)
-    partial = _partial(output)
-    if _is_begun(partial, planned["fingerprint"]):
-        held.enter_context(files.held(partial))
-    else:
-        _remove(partial)
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute(
-                "INSERT INTO meta VALUES ('unfinished', ?)", [planned["fingerprint"]]
-            )
-        sync(path)
-        path.replace(partial)
-    total = voices.add(partial, planned, on_voices)
-    partial.replace(path)
-    planned["splits"]["train"]["sentences"] = total
-    return planned
-
-
-def _partial(output: pathlib.Path) -> pathlib.Path:
-    return output.with_name(f".{output.name}.partial")
-
-
-def _remove(partial: pathlib.Path) -> None:
-    for stale in (partial, partial.with_name(partial.name + "-journal")):
-        stale.unlink(missing_ok=True)
-
-
-def _is_begun(partial: pathlib.Path, fingerprint: str) -> bool:
-    if not partial.exists():
-        return False
-    try:
-        with contextlib.closing(sqlite3.connect(partial, timeout=0)) as connection:
-            query = "SELECT value FROM meta WHERE key = 'unfinished'"
-            return connection.execute(query).fetchone() == (fingerprint,)
-    except sqlite3.DatabaseError:
-        return False
-
-
-def _describe(path: pathlib.Path, description: dict) -> None:
-    """Writes what makes the file at `path` a whole one."""
-    description = description | {"sha256": seals.of_meta(description)}
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(UNFINISHED)
-        connection.execute("BEGIN")
-        connection.execute("DELETE FROM meta")
-        connection.executemany(
-            "INSERT INTO meta VALUES (?, ?)",
-            ((key, json.dumps(value)) for key, value in description.items()),
-        )
-        connection.execute("COMMIT")

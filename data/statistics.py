@@ -10,7 +10,8 @@ from fedkeyboard.data.population import SPLITS, Population
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation.metrics import PERCENTILES, distribution
 from fedkeyboard.streams import Stream
-from fedkeyboard.text.tokenizer import UNKNOWN, Tokenizer, default_minimum_users
+from fedkeyboard.text.tokenizer import UNKNOWN, Tokenizer
+from fedkeyboard.text.vocabulary import default_minimum_users
 
 _FEWEST_WORDS = 50  # Of a user whose distribution is compared.
 

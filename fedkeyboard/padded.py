@@ -1,8 +1,8 @@
 """The loss and its gradients in operations that a phone's runtime has.
 
-The equations of `model.loss_and_gradients` over padded rows: LiteRT cannot split an array at places
-that only the data tells, so the recurrence goes over all T positions of each row. The output layer,
-which is most of the work, still is over the targets that count only.
+The equations of `packed.loss_and_gradients` over padded rows: LiteRT cannot split an array at
+places that only the data tells, so the recurrence goes over all T positions of each row. The output
+layer, which is most of the work, still is over the targets that count only.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,7 @@
 """A round whose phones are real: their update files give a run's next model.
 
-Aggregator, server optimizer and state are those of the run's simulated rounds
-(`fedkeyboard.updates.update_round`), so simulation and fleet can take turns. Which updates count:
-`fedkeyboard.simulation.admission`.
+Aggregator, server optimizer and state are those of the run's simulated rounds (`processes`), so
+simulation and fleet can take turns. Which updates count: `fedkeyboard.updates.admission`.
 
 The new run's directory says from its first moment which updates make it (`aggregate.json`), so that
 the same command goes on with one that was stopped.
@@ -10,7 +9,6 @@ the same command goes on with one that was stopped.
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -23,17 +21,17 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import files, hashed, model
+from fedkeyboard import files, hashed
 from fedkeyboard.algorithms import templates
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.runtime import session
-from fedkeyboard.simulation import admission, directories, rounds, runs, training
-from fedkeyboard.simulation.admission import Base
+from fedkeyboard.simulation import directories, processes, rounds, runs
+from fedkeyboard.simulation.checkpoints import Checkpoints
 from fedkeyboard.simulation.runs import Run
 from fedkeyboard.text import spellings
 from fedkeyboard.text.tokenizer import VOCABULARY_FILE
-from fedkeyboard.updates import update_file as updates
-from fedkeyboard.updates import update_round
+from fedkeyboard.updates import update_file, update_round
+from fedkeyboard.updates.admission import Admission, Base, Terms
 
 # Of a run, what the next one begins with.
 _KEPT = ("tokenizer.model", VOCABULARY_FILE, spellings.FILE, "population.json", "rounds.csv")
@@ -84,7 +82,7 @@ def aggregate(
         few updates are left; then nothing is written. If `out` has something else.
       RunFailure: If what comes of it is not finite, or is what was there before.
     """
-    updates.check_algorithm(run.path, run.config.client.algorithm)
+    update_file.check_algorithm(run.path, run.config.client.algorithm)
     if not paths:
         raise UserError("no updates to aggregate")
     if not (out / _RECORD).exists():
@@ -94,46 +92,26 @@ def aggregate(
         # Not in memory: 1,000 phones of 1.4M weights bring 5.7 GB.
         tempfile.TemporaryFile(dir=run.path) as spool,
     ):
-        brought: dict[str, pathlib.Path] = {}
-        refused: list[str] = []
-        for path in paths:
-            try:
-                vector = update_round.vector(admission.read(run, path, base))
-                name = hashlib.sha256(vector[:-1]).hexdigest()
-                if name in brought:
-                    raise UserError(
-                        f"{path}: the same update as {brought[name]}; give each phone's once"
-                    )
-            except UserError as error:
-                refused.append(str(error))
-                on_refused(f"refused: {error}")
-                continue
-            brought[name] = path
-            spool.write(vector)
-        _check_enough(len(paths), refused, minimum)
+        admission = Admission(_terms(run, base))
+        for update in admission.admit(paths, on_refused):
+            spool.write(update_round.vector(update))
+        admission.require(minimum)
         spool.flush()
-        record = {**base._asdict(), "updates": sorted(brought)}
+        record = {**base._asdict(), "updates": sorted(admission.admitted)}
         with _begun(out, record) as finished:
             if not finished:
-                vectors = np.memmap(spool, np.float32, "r").reshape(len(brought), -1)
+                vectors = np.memmap(spool, np.float32, "r").reshape(len(admission.admitted), -1)
                 data = [templates.phone_data(vector) for vector in vectors]
                 with session.tff_runtime():
                     asyncio.run(_aggregate(run, data, out, base))
                 directories.point_latest(out)
-    return Aggregated(runs.open_run(out), len(brought), refused)
+    return Aggregated(runs.open_run(out), len(admission.admitted), admission.refused)
 
 
-def _check_enough(given: int, refused: Sequence[str], minimum: int | None) -> None:
-    least = max(1, -(-given // 2)) if minimum is None else minimum
-    left = given - len(refused)
-    if left >= least:
-        return
-    if given == 1:
-        raise UserError(refused[0])
-    raise UserError(
-        f"{left} of {given} updates can count, and a round needs {least}; "
-        + (f"the first that cannot: {refused[0]}" if refused else "lower --minimum-updates")
-    )
+def _terms(run: Run, base: Base) -> Terms:
+    client = run.config.client
+    training = processes.client_training(client)
+    return Terms(base, run.weights()[0], training, client.maximum_sentences, client.weighting)
 
 
 @contextlib.contextmanager
@@ -173,19 +151,10 @@ def _empty(directory: pathlib.Path, kept: set[str]) -> None:
             (shutil.rmtree if path.is_dir() else os.unlink)(path)
 
 
-def learning_process(run: Run) -> tff.learning.templates.LearningProcess:
-    """Returns the process whose rounds are of phones' updates, and whose state is the run's."""
-    return update_round.learning_process(
-        model.initial_weights(run.sizes, run.config.seed),
-        optimizer=training.server_optimizer(run),
-        schedule=training.client_schedule(run),
-    )
-
-
 async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, base: Base) -> None:
-    process = learning_process(run)
+    process = processes.of_updates(run)
     initial = await tff.program.materialize_value(process.initialize())
-    state, done = await training.Checkpoints(run).load(initial)
+    state, done = await Checkpoints(run.path).load(initial)
     if done != base.round:
         raise UserError(
             f"{run.path}: its package is of round {base.round}, its last checkpoint of round "
@@ -215,7 +184,7 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
     # Without the rows of rounds after the checkpoint.
     rounds.keep(made.rounds_csv, done)
     made.save_rounds_of_updates([*run.rounds_of_updates(), number])
-    await training.Checkpoints(made).save(after, number)
+    await Checkpoints(made.path).save(after, number)
     made.save_weights(weights, number)
     # Last, since with it a directory is a run.
     config.save(out / "config.toml")

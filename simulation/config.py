@@ -1,24 +1,16 @@
-"""An experiment's settings: a TOML file, checked as it is loaded.
+"""An experiment's settings: what there are, their defaults and what is allowed.
 
-A key that does not exist, a value of the wrong type or out of range is an error that names the key
-and what is allowed; a setting that is not given has the default that stands here. The ranges are of
-what can work: beyond them float32 has no such number, or no machine such memory.
+The ranges are of what can work: beyond them float32 has no such number, or no machine such memory.
+`config_files` reads them.
 """
 
-import difflib
-import pathlib
 import re
-import tomllib
-import typing
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import pydantic
 import tomli_w
 
 from fedkeyboard import files, hashed
-from fedkeyboard.errors import UserError
-from fedkeyboard.text.tokenizer import default_minimum_users
 
 Count = Annotated[int, pydantic.Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, pydantic.Field(ge=1e-12, le=1e6, allow_inf_nan=False)]
@@ -27,14 +19,8 @@ Fraction = Annotated[float, pydantic.Field(ge=0, le=0.9999)]
 Minutes = Annotated[float, pydantic.Field(ge=1e-3, le=1e5)]
 Share = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
-# Bytes of a file of settings; that of a sweep of all of them has some thousands.
-_MOST_TOML = files.MEGABYTE
-
-_Schema = TypeVar("_Schema", bound=pydantic.BaseModel)
-
 _MOST_WEIGHTS = 200_000_000  # 0.8 GB in float32; a phone's training takes it several times.
 _MOST_LOGITS = 500_000_000  # Of a batch, 2 GB.
-_CHARACTERS = 60  # Of a value that an error quotes.
 
 
 class _Section(pydantic.BaseModel):
@@ -69,7 +55,7 @@ class Tokenizer(_Section):
     Entries are whole words, or pieces of words (`fedkeyboard.text.subwords`).
 
     Attributes:
-      minimum_users: Default, by the number of training users (`tokenizer.default_minimum_users`);
+      minimum_users: Default, by the number of training users (`vocabulary.default_minimum_users`);
         in a run's config.toml the number that this was.
       digits: Whether words with digits may be entries: numbers, and what mixes letters and digits.
     """
@@ -325,196 +311,3 @@ class Config(_Section):
         """
         exclude = {"population"} if self.population.file is not None else None
         return self.model_dump(exclude_none=True, exclude=exclude)
-
-
-# What a resumed run may change: how long it trains and how it uses the machine.
-RESUMABLE = {("rounds", "count"), ("runtime", "concurrent_clients"), ("runtime", "threads")}
-
-
-def find(name: pathlib.Path, directory: str = "configs") -> pathlib.Path:
-    """Returns the TOML file that a name means: a path, or a bundled file without its ending.
-
-    Args:
-      name: A path, or a name such as `chitchat`.
-      directory: Of the bundled files: `configs` or `sweeps`.
-
-    Raises:
-      UserError: If there is neither.
-    """
-    bundled = pathlib.Path(__file__).parent / directory
-    if name.exists() or len(name.parts) != 1 or name.suffix:
-        return name
-    if (found := bundled / f"{name}.toml").exists():
-        return found
-    names = sorted(path.stem for path in bundled.glob("*.toml"))
-    close = difflib.get_close_matches(name.name, names, 1)
-    meant = f"did you mean {close[0]}? " if close else ""
-    raise UserError(f"{name}: no such file; {meant}bundled are {', '.join(names)}")
-
-
-def load(path: files.PathLike, overrides: Sequence[str] = ()) -> Config:
-    """Reads an experiment.
-
-    Args:
-      path: The TOML file.
-      overrides: `section.key=value` each, the value as TOML, or a bare string.
-
-    Raises:
-      UserError: If the file cannot be read or a setting is not allowed.
-    """
-    tree = read_toml(path)
-    for override in overrides:
-        _set(tree, override)
-    return checked(Config, tree, str(path))
-
-
-def load_of_run(run: files.PathLike) -> Config:
-    """Reads a run's `config.toml`, which must be as `Config.save` wrote it.
-
-    Raises:
-      UserError: As `load`.
-      RunFailure: If it is damaged.
-    """
-    path = pathlib.Path(run, "config.toml")
-    text = hashed.read_text(
-        path,
-        at_most=_MOST_TOML,
-        remedy="undo the change: other settings are for a new run with another --out",
-    )
-    return checked(Config, parse_toml(text, path), str(path))
-
-
-def read_toml(path: files.PathLike) -> dict[str, Any]:
-    """Reads a TOML file; raises UserError if it is none."""
-    return parse_toml(files.read_text(path, at_most=_MOST_TOML), path)
-
-
-def parse_toml(text: str, name: files.PathLike) -> dict[str, Any]:
-    """Returns what TOML says; raises UserError, which begins with `name`, if it is none."""
-    try:
-        return tomllib.loads(text)
-    # Thousands of brackets, and of digits, are TOML, but not to Python.
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{name}: not TOML: {_short(str(error))}") from error
-
-
-def override(config: Config, overrides: Sequence[str]) -> Config:
-    """Returns `config` with some settings changed, `section.key=value` each."""
-    tree = config.model_dump(exclude_none=True)
-    for text in overrides:
-        _set(tree, text)
-    return checked(Config, tree, "--set")
-
-
-def replace(config: Config, values: Mapping[str, Any], name: str) -> Config:
-    """Returns `config` with other values of some settings, `section.key`; errors begin with `name`.
-
-    Raises:
-      UserError: If one is not allowed.
-    """
-    tree = config.model_dump(exclude_none=True)
-    for key, value in values.items():
-        _put(tree, key, value, name)
-    return checked(Config, tree, name)
-
-
-def of_population(config: Config, training_users: int) -> Config:
-    """Returns an experiment with the defaults that follow from the number of training users."""
-    if config.tokenizer.minimum_users is not None:
-        return config
-    users = default_minimum_users(training_users)
-    tokenizer = config.tokenizer.model_copy(update={"minimum_users": users})
-    return config.model_copy(update={"tokenizer": tokenizer})
-
-
-def differences(config: Config, other: Config) -> list[str]:
-    """Returns the settings, `section.key`, in which two experiments differ beyond `RESUMABLE`."""
-    mine, others = config.model_dump(), other.model_dump()
-    found = []
-    for section, settings in mine.items():
-        if not isinstance(settings, dict):
-            settings, theirs = {None: settings}, {None: others[section]}
-        else:
-            theirs = others[section]
-        found += [
-            section if key is None else f"{section}.{key}"
-            for key, value in settings.items()
-            if value != theirs[key] and (section, key) not in RESUMABLE
-        ]
-    return found
-
-
-def checked(schema: type[_Schema], tree: dict[str, Any], name: str) -> _Schema:
-    """Returns what a TOML file says as `schema` has it.
-
-    Raises:
-      UserError: If it is not allowed; the line begins with `name`.
-    """
-    try:
-        return schema.model_validate(tree)
-    except pydantic.ValidationError as error:
-        raise UserError(f"{name}: {_explain(error.errors()[0], schema)}") from error
-
-
-def _explain(error: dict[str, Any], schema: type[pydantic.BaseModel]) -> str:
-    """Says one of pydantic's errors in a line: the key, what is wrong, what is allowed."""
-    key = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        section: Any = schema
-        for part in error["loc"][:-1]:
-            section = section.model_fields[part].annotation
-            section = next(
-                iter(typing.get_args(section)), section
-            )  # Of a section that may be None.
-        close = difflib.get_close_matches(str(error["loc"][-1]), section.model_fields, 1)
-        meant = f"did you mean {close[0]}? " if close else ""
-        return f"{key}: no such setting; {meant}there are {', '.join(section.model_fields)}"
-    if error["type"] == "missing":
-        return f"{key}: missing; it has no default"
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if isinstance(error["input"], dict):
-        return f"{key}: {message}" if key else message
-    return f"{key}: {message}, not {_quoted(error['input'])}"
-
-
-def _quoted(value: Any) -> str:
-    """Returns a value as an error quotes it."""
-    try:
-        return _short(repr(value))
-    except ValueError:  # Python writes no number of thousands of digits.
-        return "so large a number"
-
-
-def _short(text: str) -> str:
-    """Returns a text on one line, and cut."""
-    text = " ".join(text.split())
-    return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 3] + "..."
-
-
-def _set(tree: dict[str, Any], text: str) -> None:
-    """Puts `section.key=value` into `tree`."""
-    name, equals, value = text.partition("=")
-    name = name.strip()
-    caller = f"--set {_short(text)}"
-    if not equals or not name or name.endswith("."):
-        raise UserError(f"{caller}: write section.key=value, such as rounds.count=100")
-    if len(text.splitlines()) > 1:
-        raise UserError(f"{caller}: several lines; give each setting a --set of its own")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{caller}: not a value of TOML: {_short(str(error))}") from error
-    _put(tree, name, parsed, caller)
-
-
-def _put(tree: dict[str, Any], name: str, value: Any, caller: str) -> None:
-    """Puts a value at `section.key` into `tree`."""
-    *sections, key = name.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise UserError(f"{caller}: {section} has no settings of its own")
-    tree[key] = value

@@ -14,11 +14,20 @@ from fedkeyboard.data.cleaning import Cleaning
 from fedkeyboard.data.population import SPLITS, Population
 from fedkeyboard.data.prepare import ensure_chitchat
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.simulation import assessment, directories, progress, report, rounds, runs, training
+from fedkeyboard.simulation import (
+    assessment,
+    config_files,
+    directories,
+    progress,
+    report,
+    rounds,
+    runs,
+    training,
+    vocabulary,
+)
 from fedkeyboard.simulation import config as configs
 from fedkeyboard.simulation.fleet import fleet
 from fedkeyboard.simulation.fleet.fleet_round import FleetRound
-from fedkeyboard.text import subwords
 
 POPULATIONS = pathlib.Path("populations")
 
@@ -58,10 +67,9 @@ def begin(
                 f"            the training phones are voices of {len(population.users('train')):,} "
                 "real users",
             )
-        config = configs.of_population(config, len(population.users("train")))
+        config = config_files.of_population(config, len(population.users("train")))
         of_run = fleet.of(config, population)
-        texts = map(population.sentences, population.users("train"))
-        tokenizer = subwords.learn(texts, **config.tokenizer.model_dump())
+        tokenizer = vocabulary.learn(population, config.tokenizer)
         progress.say(
             console,
             f"vocabulary  {len(tokenizer):,} entries, of words that "
@@ -138,7 +146,7 @@ def resume(
 
     Args:
       path: The run directory.
-      config: Settings that must be the run's, but for `fedkeyboard.simulation.config.RESUMABLE`.
+      config: Settings that must be the run's, but for `config_files.RESUMABLE`.
       overrides: Without `config`, changes to the run's settings, with the same exception.
       population_file: Where the run's population file is now, if it was moved.
       console: Where progress goes.
@@ -153,13 +161,13 @@ def resume(
     run = runs.open_run(path)
     with directories.claimed(run.path):
         if config is None:
-            config = configs.override(run.config, overrides)
+            config = config_files.override(run.config, overrides)
         if population_file is not None or run.config.population.file is not None:
             # Its fingerprint says whether it is the same population, not its name.
             config = config.model_copy(update={"population": run.config.population})
         if config.tokenizer.minimum_users is None:
-            config = configs.of_population(config, run.population_record()["users"]["train"])
-        different = configs.differences(run.config, config)
+            config = config_files.of_population(config, run.population_record()["users"]["train"])
+        different = config_files.differences(run.config, config)
         if different:
             raise UserError(
                 f"{run.path}: begun with other settings of {', '.join(different)}; "

@@ -28,7 +28,7 @@ from fedkeyboard import arrays, files, hashed, model
 from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.simulation import config as configs
-from fedkeyboard.simulation import directories
+from fedkeyboard.simulation import config_files, directories
 from fedkeyboard.text import subwords
 from fedkeyboard.text.tokenizer import Tokenizer
 
@@ -238,5 +238,5 @@ def open_run(path: files.PathLike) -> Run:
     """
     directories.check_run(path)
     path = pathlib.Path(path)
-    config = configs.load_of_run(path)
+    config = config_files.load_of_run(path)
     return Run(path.resolve(), config, subwords.load(path, config.tokenizer.kind))

@@ -7,42 +7,29 @@ round alone, and because it reports no progress.
 """
 
 import asyncio
-import functools
 import gc
-import logging
-import shutil
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import files, hashed, model
-from fedkeyboard.algorithms import (
-    fed_avg,
-    fed_sgd,
-    local_training,
-    mime_lite,
-    schedules,
-    server_optimizers,
-    templates,
-)
+from fedkeyboard import files, hashed
+from fedkeyboard.algorithms import templates
 from fedkeyboard.errors import RunFailure
-from fedkeyboard.evaluation import beam, federated_evaluation, metrics, subword_scoring
+from fedkeyboard.evaluation import metrics
 from fedkeyboard.runtime import session
-from fedkeyboard.simulation import rounds
+from fedkeyboard.simulation import processes, rounds
+from fedkeyboard.simulation.checkpoints import Checkpoints
 from fedkeyboard.simulation.cohorts import Reader
 from fedkeyboard.simulation.fleet.fleet import Fleet
 from fedkeyboard.simulation.fleet.fleet_round import FleetRound
 from fedkeyboard.simulation.rounds import Round
 from fedkeyboard.simulation.runs import Run
-from fedkeyboard.text.subwords import SubwordTokenizer
 
 # A run that is stopped or killed loses no more than this, however seldom it is to save.
 _CHECKPOINT_SECONDS = 60.0
-_LOG = logging.getLogger("fedkeyboard")
 
 
 def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]) -> None:
@@ -69,16 +56,16 @@ def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], No
 
 async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]) -> None:
     settings = run.config.rounds
-    process = _process(run)
+    process = processes.simulated(run)
     state = await tff.program.materialize_value(process.initialize())
-    checkpoints = Checkpoints(run)
+    checkpoints = Checkpoints(run.path)
     state, done = await checkpoints.load(state)
     rounds.keep(run.rounds_csv, done)
     if done:
         run.save_weights(state.global_model_weights.trainable, done)
     csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
-    validate = _validation(run)
+    validate = processes.validation(run)
     held_out = reader.validation_rows(settings.validation_users, settings.validation_sentences)
     validation = [templates.phone_data(rows) for rows in held_out]
 
@@ -97,9 +84,10 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         if data:
             output = process.next(state, data)
             state = output.state
-            sums = (await tff.program.materialize_value(output.metrics))["client_work"]
+            measured = await tff.program.materialize_value(output.metrics)
+            sums, rejected = measured["client_work"], measured["aggregator"]["rejected"]
         else:  # Nobody came. The server takes no step, not even of its momentum.
-            sums = dict.fromkeys(("sentences", "targets", "steps", "rejected", "loss_sum"), 0)
+            sums, rejected = dict.fromkeys(("sentences", "targets", "steps", "loss_sum"), 0), 0
         last = number == settings.count
         validated: dict[str, Any] = {}
         if last or number % settings.validate_every == 0:
@@ -113,7 +101,7 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             sentences=int(sums["sentences"]),
             targets=int(sums["targets"]),
             steps=int(sums["steps"]),
-            rejected=int(sums["rejected"]),
+            rejected=int(rejected),
             loss=float(sums["loss_sum"] / sums["targets"]) if sums["targets"] else float("nan"),
             validation_top1_recall=validated.get("top1_recall"),
             validation_top3_recall=validated.get("top3_recall"),
@@ -143,30 +131,6 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             gc.freeze()
 
 
-def server_optimizer(run: Run) -> tff.learning.optimizers.Optimizer:
-    """Returns the server's optimizer of a run."""
-    server = run.config.server
-    return server_optimizers.build(
-        server.optimizer,
-        server.learning_rate,
-        momentum=server.momentum,
-        epsilon=server.epsilon,
-        weight_decay=server.weight_decay,
-        warmup_rounds=server.warmup_rounds,
-        decay_rounds=server.decay_rounds,
-    )
-
-
-def client_schedule(run: Run) -> schedules.Schedule | None:
-    """Returns the schedule of the phones' learning rate of a run with federated averaging."""
-    client = run.config.client
-    return schedules.schedule(
-        client.learning_rate,
-        warmup_rounds=client.warmup_rounds,
-        decay_rounds=client.decay_rounds,
-    )
-
-
 def scalars(values: dict[str, Any]) -> dict[str, np.float32]:
     """Returns the numbers among some values as TensorBoard keeps them.
 
@@ -174,41 +138,6 @@ def scalars(values: dict[str, Any]) -> dict[str, np.float32]:
     """
     with np.errstate(over="ignore"):
         return {name: np.float32(value) for name, value in values.items() if value is not None}
-
-
-def _process(run: Run) -> tff.learning.templates.LearningProcess:
-    client = run.config.client
-    shared = {
-        "length": run.sizes.length,
-        "training": local_training.LocalTraining(
-            learning_rate=client.learning_rate,
-            batch_size=client.batch_size,
-            epochs=client.epochs,
-            clipping_norm=client.clipping_norm,
-            proximal_strength=client.proximal_strength if client.algorithm == "fedprox" else 0.0,
-            dropout=client.dropout,
-            bfloat16=client.bfloat16,
-        ),
-        "weighting": client.weighting,
-        "optimizer": server_optimizer(run),
-    }
-    initial = model.initial_weights(run.sizes, run.config.seed)
-    match client.algorithm:
-        case "fedavg" | "fedprox":
-            return fed_avg.learning_process(initial, schedule=client_schedule(run), **shared)
-        case "fedsgd":
-            return fed_sgd.learning_process(initial, **shared)
-        case "mime_lite":
-            return mime_lite.learning_process(initial, **shared)
-
-
-def _validation(run: Run) -> tff.Computation:
-    """Returns the evaluation on validation users: top-k recall of words, of sub-words too."""
-    sizes, tokenizer = run.sizes, run.tokenizer
-    if not isinstance(tokenizer, SubwordTokenizer):
-        return federated_evaluation.computation(sizes)
-    rank = functools.partial(subword_scoring.rank, table=beam.pieces(tokenizer.vocabulary))
-    return federated_evaluation.computation(sizes, rank)
 
 
 def _next_cohort(
@@ -222,58 +151,3 @@ def _next_cohort(
     # The longest work first, so that the cores finish together.
     rows.sort(key=len, reverse=True)
     return of_fleet, [templates.phone_data(r) for r in rows]
-
-
-class Checkpoints:
-    """The learning process's states, by TFF's state manager, whole even after a power cut."""
-
-    def __init__(self, run: Run):
-        self._directory = run.path / "checkpoints"
-        self._manager = tff.program.FileProgramStateManager(
-            self._directory, prefix="round_", keep_total=3, keep_first=False
-        )
-
-    async def save(self, state: Any, number: int) -> None:
-        """Saves the state after a round, its values materialised."""
-        # As a flat list: TensorFlow wraps dictionaries and tuples in proxies (wrapt), which it
-        # then cannot trace beside a typing_extensions as new as pydantic needs.
-        await self._manager.save(tf.nest.flatten(state), number)
-        # TFF renames a complete directory into place but does not wait for the disk.
-        for path in sorted((self._directory / f"round_{number}").rglob("*"), reverse=True):
-            files.sync(path)
-        directory = self._directory / f"round_{number}"
-        files.sync(directory)
-        files.sync(self._directory)
-        hashed.record(directory, [path for path in directory.rglob("*") if path.is_file()])
-        # TensorFlow leaves what it wrote, the state's values with it, in cycles.
-        gc.collect()
-
-    async def load(self, initial: Any) -> tuple[Any, int]:
-        """Returns the last state that can be read and its round; `initial` and 0 if there is none.
-
-        Raises:
-          RunFailure: If there are checkpoints, and none can be read.
-        """
-        for unfinished in self._directory.glob("round_*_temp*"):
-            shutil.rmtree(unfinished)
-        versions = await self._manager.get_versions() or []
-        damaged = []
-        for version in reversed(versions):
-            path = self._directory / f"round_{version}"
-            try:
-                hashed.check_all(path)
-                flat = await self._manager.load(version, tf.nest.flatten(initial))
-                state = tf.nest.pack_sequence_as(initial, flat)
-            except Exception as error:  # noqa: BLE001, TensorFlow raises what it likes here.
-                _LOG.warning("%s: damaged (%s); trying the one before", path, type(error).__name__)
-                damaged.append(path)
-                continue
-            # Out of the way of the checkpoints to come.
-            for path in damaged:
-                shutil.rmtree(path)
-            return state, version
-        if versions:
-            raise RunFailure(
-                f"{self._directory}: no checkpoint can be read; begin a new run with another --out"
-            )
-        return initial, 0

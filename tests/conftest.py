@@ -86,12 +86,12 @@ def simulated_round():
 
     from fedkeyboard.algorithms import templates
     from fedkeyboard.runtime import session
-    from fedkeyboard.simulation import training
+    from fedkeyboard.simulation import checkpoints, processes
 
     async def one_round(run, phones):
-        process = training._process(run)
+        process = processes.simulated(run)
         initial = await tff.program.materialize_value(process.initialize())
-        state, _ = await training.Checkpoints(run).load(initial)
+        state, _ = await checkpoints.Checkpoints(run.path).load(initial)
         data = [templates.phone_data(rows) for rows in phones]
         return await tff.program.materialize_value(process.next(state, data).state)
 

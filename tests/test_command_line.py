@@ -16,7 +16,7 @@ from rich.console import Console
 from fedkeyboard.cli import app, output
 from fedkeyboard.errors import RunFailure
 from fedkeyboard.runtime import session
-from fedkeyboard.simulation import assessment, directories, experiment
+from fedkeyboard.simulation import assessment, config_files, directories, experiment
 from fedkeyboard.simulation import config as configs
 from fedkeyboard.text.tokenizer import SPECIAL, Tokenizer
 
@@ -85,12 +85,12 @@ def test_without_a_command_it_is_the_help(arguments):
 
 def test_bundled_experiments_and_sweeps_have_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert configs.find(pathlib.Path("chitchat")).samefile(
+    assert config_files.find(pathlib.Path("chitchat")).samefile(
         pathlib.Path(configs.__file__).parent / "configs/chitchat.toml"
     )
-    assert configs.find(pathlib.Path("chitchat"), "sweeps").parent.name == "sweeps"
+    assert config_files.find(pathlib.Path("chitchat"), "sweeps").parent.name == "sweeps"
     (tmp_path / "chitchat").write_text("of one's own")
-    assert configs.find(pathlib.Path("chitchat")) == pathlib.Path("chitchat")
+    assert config_files.find(pathlib.Path("chitchat")) == pathlib.Path("chitchat")
     line = fails(2, "simulate", "--config", "chitcat")
     assert "did you mean chitchat?" in line and "gboard" in line
     assert "none.toml: No such file" in fails(2, "simulate", "--config", "none.toml")
@@ -183,8 +183,8 @@ def test_what_is_suggested_at_the_end_is_in_the_vocabularys_language():
 
 def test_a_run_that_cannot_start_leaves_nothing(tmp_path, tiny_population, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings = configs.load(
-        configs.find(pathlib.Path("chitchat")),
+    settings = config_files.load(
+        config_files.find(pathlib.Path("chitchat")),
         ["tokenizer.vocabulary_size=300", "model.units=8", "rounds.count=2"],
     )
     older = directories.RUNS / "older"

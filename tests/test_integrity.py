@@ -11,7 +11,6 @@ import random
 import resource
 import shutil
 import subprocess
-import types
 
 import numpy as np
 import pytest
@@ -21,8 +20,7 @@ from rich.console import Console
 from fedkeyboard import hashed, model
 from fedkeyboard.data.population import Population
 from fedkeyboard.errors import UserError
-from fedkeyboard.simulation import config as configs
-from fedkeyboard.simulation import rounds, runs, training
+from fedkeyboard.simulation import checkpoints, config_files, rounds, runs
 from fedkeyboard.simulation.comparison import centralized, comparison
 from fedkeyboard.simulation.comparison.task import Task
 from fedkeyboard.simulation.fleet import fleet_report
@@ -56,7 +54,7 @@ def begin(population, tmp_path_factory):
         path = tmp_path_factory.mktemp("runs") / "run"
         settings = path.with_name("settings.toml")
         settings.write_text(SETTINGS)
-        config = configs.load(settings, overrides)
+        config = config_files.load(settings, overrides)
         run = runs.begin(path, config, population, tokenizer)
         rounds.keep(run.rounds_csv, 0)
         with open(run.rounds_csv, "a", newline="") as file:
@@ -164,26 +162,26 @@ def test_a_flipped_bit_in_a_run_of_sub_words(of_pieces, name):
 
 @pytest.mark.heavy
 def test_with_a_flipped_bit_in_a_checkpoint_the_one_before_is_taken(tmp_path, caplog):
-    whole, copy = (types.SimpleNamespace(path=tmp_path / name) for name in ("whole", "copy"))
+    whole, copy = tmp_path / "whole", tmp_path / "copy"
 
     async def save():
         for number in (3, 6):
             state = STATE | {"rounds": np.int32(number)}
-            await training.Checkpoints(whole).save(state, number)
+            await checkpoints.Checkpoints(whole).save(state, number)
 
     asyncio.run(save())
-    last = whole.path / "checkpoints/round_6"
+    last = whole / "checkpoints/round_6"
     names = [path for path in sorted(last.rglob("*")) if path.is_file() and path.stat().st_size]
     assert len(names) >= 4
     for path in names:
         for bit in bits(path):
-            shutil.copytree(whole.path, copy.path)
-            flip(copy.path / path.relative_to(whole.path), bit)
-            state, number = asyncio.run(training.Checkpoints(copy).load(STATE))
+            shutil.copytree(whole, copy)
+            flip(copy / path.relative_to(whole), bit)
+            state, number = asyncio.run(checkpoints.Checkpoints(copy).load(STATE))
             assert (number, state["rounds"]) == (3, 3), (path, bit)
             np.testing.assert_array_equal(state["weights"], STATE["weights"])
             assert "round_6: damaged" in caplog.messages[-1]
-            shutil.rmtree(copy.path)
+            shutil.rmtree(copy)
 
 
 def test_a_flipped_bit_in_what_was_compared_is_made_again(run, population):

@@ -39,8 +39,9 @@ from fedkeyboard.text.tokenizer import SPECIAL, VOCABULARY_FILE, Tokenizer
 from fedkeyboard.tflite_export import accuracy, golden, manifest, parity, verify
 from fedkeyboard.tflite_export.files import convert, order, signatures, storage
 from fedkeyboard.tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE, Manifest, Precision
-from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
+from fedkeyboard.tflite_export.phone.learner import Learner
 from fedkeyboard.tflite_export.phone.litert import LiteModel
+from fedkeyboard.updates.update_file import weights_sha256
 
 NO_SUBWORDS = 'a model of sub-words cannot be exported; train with tokenizer.kind = "word"'
 

@@ -1,6 +1,6 @@
 """Proof that an exported file computes what was trained.
 
-LiteRT's answers are held against the packed forward pass of `fedkeyboard.model` in TensorFlow,
+LiteRT's answers are held against the packed forward pass (`fedkeyboard.packed`) in TensorFlow,
 which training and evaluation use.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from fedkeyboard import batches, model
+from fedkeyboard import batches, model, packed
 from fedkeyboard.errors import RunFailure
 from fedkeyboard.text.tokenizer import BEGIN, END, PAD, SPECIAL
 from fedkeyboard.tflite_export.phone.litert import LiteModel
@@ -77,7 +77,7 @@ def _log_probabilities(weights: model.Weights, rows: Sequence[Sequence[int]]) ->
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
     batch = batches.pack(tf.constant(padded))
-    logits = model.forward(model.Weights(*map(tf.constant, weights)), batch)
+    logits = packed.forward(model.Weights(*map(tf.constant, weights)), batch)
     said = tf.nn.log_softmax(logits).numpy()
     places = batches.unpack(batch, tf.range(len(said)), padded).numpy()
     return [said[of[: len(row) - 1]] for of, row in zip(places, rows, strict=True)]

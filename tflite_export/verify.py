@@ -13,7 +13,7 @@ training    one step in LiteRT gives the weights that the simulation's client wo
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,9 +28,10 @@ from fedkeyboard.tflite_export import golden, manifest, parity
 from fedkeyboard.tflite_export.files import convert, storage, variables
 from fedkeyboard.tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
 from fedkeyboard.tflite_export.phone import probe
-from fedkeyboard.tflite_export.phone.learner import weights_sha256
 from fedkeyboard.tflite_export.phone.litert import LiteModel
 from fedkeyboard.tflite_export.phone.opened import Package
+from fedkeyboard.tflite_export.verified import Check, Report, Timing
+from fedkeyboard.updates.update_file import weights_sha256
 
 # Largest difference of a weight after one local step, LiteRT against TensorFlow.
 STEP_TOLERANCE = 1e-6
@@ -42,73 +43,6 @@ _MOST_OF_TEXT = 1024 * files.MEGABYTE
 _MOST_EXAMPLES = 10_000
 # Texts and steps of golden.json's training: ours has 8 and 3.
 _MOST_TRAINING = 100
-
-
-class Check(NamedTuple):
-    """Something that a package must fulfil, whether it does, and what was seen."""
-
-    name: str
-    passed: bool
-    seen: str
-
-
-class Timing(NamedTuple):
-    """How long something takes in LiteRT on one thread of this machine, in milliseconds."""
-
-    file: str
-    what: str
-    p50: float
-    p99: float
-
-
-class Report(NamedTuple):
-    """What `verify` found.
-
-    Attributes:
-      checks: In their order.
-      timings: Of a package that passed; empty of others.
-      bytes: By file.
-    """
-
-    checks: list[Check]
-    timings: list[Timing]
-    bytes: dict[str, int]
-
-    @property
-    def passed(self) -> bool:
-        """Whether all checks passed."""
-        return all(check.passed for check in self.checks)
-
-    def require(self, name: str) -> None:
-        """Raises RunFailure, which names the package and what failed, if a check did not pass."""
-        failed = [check for check in self.checks if not check.passed]
-        if failed:
-            raise RunFailure(
-                f"{name}: {len(failed)} of {len(self.checks)} checks failed: "
-                + "; ".join(f"{check.name}: {check.seen}" for check in failed)
-            )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the same in the types of JSON."""
-        return {
-            "passed": self.passed,
-            "checks": [check._asdict() for check in self.checks],
-            "timings": [timing._asdict() for timing in self.timings],
-            "bytes": self.bytes,
-        }
-
-    def check_table(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
-        """Returns the checks as rows of a table, and its header."""
-        rows = [(name, "ok" if passed else "FAILED", seen) for name, passed, seen in self.checks]
-        return rows, ("", "", "seen")
-
-    def timing_table(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
-        """Returns the timings as rows of a table, and its header."""
-        rows = [
-            (f"{file}, {self.bytes[file]:,} bytes", what, f"{p50:.3f}", f"{p99:.3f}")
-            for file, what, p50, p99 in self.timings
-        ]
-        return rows, ("one thread of this machine", "", "p50 ms", "p99 ms")
 
 
 def verify(directory: files.PathLike, weights: model.Weights | None = None) -> Report:

@@ -2,9 +2,10 @@
 
 FedAvg (McMahan et al. 2017, arXiv 1602.05629) in the general form of FedOpt (Reddi et al. 2020,
 arXiv 2003.00295, algorithm 1): phones train on their own text and send the difference of their
-weights; the server averages the differences and takes a step of its own optimizer along them. With
-`LocalTraining.proximal_strength` it is FedProx (Li et al. 2020, arXiv 1812.06127), which TFF 0.87
-has with the wrong sign: its proximal term drives phones away from the server's weights.
+weights; the server aggregates the differences, by default to their mean, and takes a step of its
+own optimizer along it. With `LocalTraining.proximal_strength` it is FedProx (Li et al. 2020, arXiv
+1812.06127), which TFF 0.87 has with the wrong sign: its proximal term drives phones away from the
+server's weights.
 """
 
 import dataclasses
@@ -27,6 +28,7 @@ def learning_process(
     weighting: Weighting,
     optimizer: tff.learning.optimizers.Optimizer,
     schedule: Schedule | None = None,
+    aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process (`templates.compose`).
 
@@ -35,8 +37,9 @@ def learning_process(
       length: T, the words of a sentence.
       training: What a phone does.
       weighting: How an update counts.
-      optimizer: The server's, which takes the averaged update for a gradient.
+      optimizer: The server's, which takes the aggregated update for a gradient.
       schedule: The phones' learning rate by the round, instead of `training`'s.
+      aggregator: Of the updates; default, `aggregators.mean`.
     """
 
     def work(
@@ -50,4 +53,5 @@ def learning_process(
         initial,
         lambda weights_type: templates.client_work(weights_type, length, weighting, work, schedule),
         optimizer,
+        aggregator,
     )

@@ -9,7 +9,7 @@ sentences, which is its mean loss only if they all have as many targets.
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import model
+from fedkeyboard import model, packed
 from fedkeyboard.algorithms import templates
 from fedkeyboard.algorithms.local_training import LocalTraining, Tally
 from fedkeyboard.algorithms.templates import Weighting
@@ -35,7 +35,7 @@ def phone_gradient(
         i: tf.Tensor, total: model.Weights, tally: Tally
     ) -> tuple[tf.Tensor, model.Weights, Tally]:
         batch = settings.batch(rows, i)
-        loss, gradients = model.loss_and_gradients(aligned, batch, settings.precision)
+        loss, gradients = packed.loss_and_gradients(aligned, batch, settings.precision)
         targets = tf.cast(tf.shape(batch.targets)[0], tf.float32)
         total = model.Weights(*(t + targets * g for t, g in zip(total, gradients, strict=True)))
         return i + 1, total, tally.add(loss, targets, True)
@@ -61,6 +61,7 @@ def learning_process(
     training: LocalTraining,
     weighting: Weighting,
     optimizer: tff.learning.optimizers.Optimizer,
+    aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process (`templates.compose`).
 
@@ -69,7 +70,8 @@ def learning_process(
       length: T, the words of a sentence.
       training: Of which `phone_gradient` says what counts.
       weighting: How a phone's gradient counts.
-      optimizer: The server's, which takes the mean gradient.
+      optimizer: The server's, which takes the aggregated gradient.
+      aggregator: Of the gradients; default, `aggregators.mean`.
     """
     return templates.compose(
         initial,
@@ -80,4 +82,5 @@ def learning_process(
             lambda weights, rows: phone_gradient(weights, rows, training),
         ),
         optimizer,
+        aggregator,
     )

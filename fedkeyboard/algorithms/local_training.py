@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from fedkeyboard import batches, model
+from fedkeyboard import batches, model, packed
 from fedkeyboard.errors import UserError
 
 # Of rates and norms: what float32 tells from 0 and has, as also
@@ -167,7 +167,7 @@ def train(
         if settings.dropout:
             seed = tf.stack([noise, tf.cast(i, tf.int64)])
             dropout = model.Dropout(settings.dropout, seed)
-        loss, gradients = model.loss_and_gradients(
+        loss, gradients = packed.loss_and_gradients(
             trained.weights, batch, settings.precision, dropout
         )
         norm = tf.linalg.global_norm(gradients)

@@ -12,10 +12,12 @@ by their sentences, and its client work is for a Keras-like model and `tf.data`.
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import model
+from fedkeyboard.aggregators import mean
 from fedkeyboard.algorithms import local_training, templates
 from fedkeyboard.algorithms.fed_sgd import phone_gradient
 from fedkeyboard.algorithms.local_training import LocalTraining
@@ -29,6 +31,7 @@ def learning_process(
     training: LocalTraining,
     weighting: Weighting,
     optimizer: tff.learning.optimizers.Optimizer,
+    aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process (`templates.compose`).
 
@@ -39,11 +42,16 @@ def learning_process(
         before the optimizer gets them, a batch's and the whole phone's.
       weighting: How a phone's difference and gradient count.
       optimizer: The base optimizer, with the rate of a local step. Its schedule counts rounds.
+      aggregator: Of the differences, and of the gradients; default, `aggregators.mean`.
     """
+    aggregator = aggregator or mean.factory()
     return templates.compose(
         initial,
-        lambda weights_type: _client_work(weights_type, length, training, weighting, optimizer),
+        lambda weights_type: _client_work(
+            weights_type, length, training, weighting, optimizer, aggregator
+        ),
         tff.learning.optimizers.build_sgdm(1.0),
+        aggregator,
     )
 
 
@@ -53,10 +61,11 @@ def _client_work(
     training: LocalTraining,
     weighting: Weighting,
     optimizer: tff.learning.optimizers.Optimizer,
+    aggregator: tff.aggregators.WeightedAggregationFactory,
 ) -> tff.learning.templates.ClientWorkProcess:
-    """Returns the client work; its state is the optimizer's and that of the gradients' mean."""
+    """Returns the client work; its state is the optimizer's and the gradients' aggregator's."""
     data_type = templates.data_type(length)
-    gradients_mean = templates.mean(weights_type.trainable)
+    gradients = aggregator.create(weights_type.trainable, tff.TensorType(np.float32))
 
     @tff.tensorflow.computation
     def initialize():
@@ -86,7 +95,7 @@ def _client_work(
             rows,
             weighting,
         )
-        return result, templates.zero_unless(finite, gradient), sums
+        return result, templates.nan_unless(finite, gradient), sums
 
     @tff.tensorflow.computation(optimizer_type, weights_type.trainable)
     @tf.function(autograph=False)
@@ -97,7 +106,7 @@ def _client_work(
     @tff.federated_computation
     def init_fn():
         return tff.federated_zip(
-            (tff.federated_eval(initialize, tff.SERVER), gradients_mean.initialize())
+            (tff.federated_eval(initialize, tff.SERVER), gradients.initialize())
         )
 
     @tff.federated_computation(
@@ -106,11 +115,11 @@ def _client_work(
         tff.FederatedType(data_type, tff.CLIENTS),
     )
     def next_fn(state, weights, data):
-        optimizer_state, mean_state = state
-        result, gradients, sums = tff.federated_map(
+        optimizer_state, aggregator_state = state
+        result, of_phones, sums = tff.federated_map(
             client_update, (weights, data, tff.federated_broadcast(optimizer_state))
         )
-        gradient = gradients_mean.next(mean_state, gradients, result.update_weight)
+        gradient = gradients.next(aggregator_state, of_phones, result.update_weight)
         optimizer_state = tff.federated_map(advance, (optimizer_state, gradient.result))
         return tff.templates.MeasuredProcessOutput(
             tff.federated_zip((optimizer_state, gradient.state)), result, tff.federated_sum(sums)

@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import model
+from fedkeyboard.aggregators import mean
 from fedkeyboard.algorithms import local_training
 from fedkeyboard.algorithms.schedules import Schedule
 
@@ -39,36 +40,29 @@ def report(
 ) -> tuple[tff.learning.templates.ClientResult, collections.OrderedDict[str, tf.Tensor]]:
     """Returns what a phone sends: its update with a weight, and numbers to be summed.
 
-    An update that is not finite gets weight 0 and becomes 0, as in TFF's own client work.
+    Of a phone that met a number that is not finite the update is NaN throughout: the aggregator
+    decides what becomes of it. Its loss and targets do not count.
     """
     sentences = tf.shape(rows)[0]
     # A phone without sentences has nothing to say, whatever the weighting.
     examples = sentences if weighting == "sentences" else tf.sign(sentences)
     result = tff.learning.templates.ClientResult(
-        zero_unless(tally.finite, update),
-        tf.where(tally.finite, tf.cast(examples, tf.float32), 0.0),
+        nan_unless(tally.finite, update), tf.cast(examples, tf.float32)
     )
     return result, collections.OrderedDict(
         loss_sum=tf.where(tally.finite, tally.loss_sum, 0.0),
         targets=tf.where(tally.finite, tally.targets, 0.0),
         sentences=sentences,
         steps=tally.steps,
-        rejected=tf.cast(tf.logical_not(tally.finite), tf.int32),
     )
 
 
-def zero_unless(finite: tf.Tensor, update: model.Weights) -> model.Weights:
-    """Returns the update if it is finite, else zeros."""
-    return tf.cond(finite, lambda: update, lambda: tf.nest.map_structure(tf.zeros_like, update))
-
-
-def mean(update_type: tff.Type) -> tff.templates.AggregationProcess:
-    """Returns the weighted mean over the cohort of something like the weights.
-
-    A cohort of empty phones has total weight 0: its mean is 0, not NaN.
-    """
-    return tff.aggregators.MeanFactory(no_nan_division=True).create(
-        update_type, tff.TensorType(np.float32)
+def nan_unless(finite: tf.Tensor, update: model.Weights) -> model.Weights:
+    """Returns the update if it is finite, else NaN throughout, which no aggregator overlooks."""
+    return tf.cond(
+        finite,
+        lambda: update,
+        lambda: tf.nest.map_structure(lambda part: tf.fill(tf.shape(part), np.nan), update),
     )
 
 
@@ -152,19 +146,23 @@ def compose(
     initial: model.Weights,
     client_work_of: Callable[[tff.Type], tff.learning.templates.ClientWorkProcess],
     optimizer: tff.learning.optimizers.Optimizer,
+    aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes a process.
 
     Args:
       initial: The weights of the first round, NumPy arrays.
       client_work_of: Returns the client work for weights of a type.
-      optimizer: The server's, which takes the mean update for a gradient.
+      optimizer: The server's, which takes the aggregated update for a gradient.
+      aggregator: Of the updates; default, `aggregators.mean`.
 
     Returns:
       A process whose `next` takes a list of `phone_data`, and reports under
-      `metrics["client_work"]` the sums over the cohort of `loss_sum`, `targets`, `sentences`,
-      `steps` and `rejected` updates.
+      `metrics["client_work"]` the sums over the cohort of `loss_sum`, `targets`, `sentences` and
+      `steps`, and under `metrics["aggregator"]` what the aggregator measures: the default one how
+      many updates were `rejected`.
     """
+    aggregator = aggregator or mean.factory()
 
     @tff.tensorflow.computation
     def initial_model_weights():
@@ -177,6 +175,6 @@ def compose(
         initial_model_weights,
         tff.learning.templates.build_broadcast_process(weights_type),
         client_work_of(weights_type),
-        mean(weights_type.trainable),
+        aggregator.create(weights_type.trainable, tff.TensorType(np.float32)),
         tff.learning.templates.build_apply_optimizer_finalizer(optimizer, weights_type),
     )

@@ -190,13 +190,13 @@ def update(
         from fedkeyboard.simulation import runs
         from fedkeyboard.tflite_export.phone import phone
         from fedkeyboard.tflite_export.phone.opened import Package
-        from fedkeyboard.updates import update_file as updates
+        from fedkeyboard.updates import update_file
 
     found, _ = runs.package(package)
     learned = phone.learn_from_file(
         Package(found), text, personal=personal, learning_rate=learning_rate
     )
-    updates.write(out, learned)
+    update_file.write(out, learned)
     if as_json:
         output.print_json(learned.metadata.model_dump())
         return
@@ -232,22 +232,17 @@ def aggregate(
     from fedkeyboard.simulation import progress
 
     with progress.loading(output.ERR):
-        from fedkeyboard.simulation import admission, aggregation, runs
+        from fedkeyboard.simulation import aggregation, runs
         from fedkeyboard.tflite_export.phone.opened import Package
 
     opened = runs.open_run(run)
     package = Package(runs.package(run)[0])
     stored = package.stored()
-    base = admission.Base(
-        round=package.manifest.training.get("rounds"),
-        weights_sha256=package.manifest.model.weights_sha256,
-        vocabulary_sha256=package.vocabulary_sha256,
-    )
     done = aggregation.aggregate(
         opened,
         update,
         out,
-        base,
+        package.base,
         minimum=minimum_updates,
         on_refused=lambda line: progress.say(output.ERR, line),
     )

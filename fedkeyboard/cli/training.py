@@ -27,11 +27,10 @@ def fleet(
     as_json: options.AsJson = False,
 ) -> None:
     """Simulate an experiment's rounds without training: their length, losses and throughput."""
-    from fedkeyboard.simulation import config as configs
-    from fedkeyboard.simulation import progress
+    from fedkeyboard.simulation import config_files, progress
 
-    config = configs.find(config)
-    settings = configs.load(config, set_ or [])
+    config = config_files.find(config)
+    settings = config_files.load(config, set_ or [])
     out = out or pathlib.Path("runs", f"fleet-{config.stem}")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a directory; give another --out")
@@ -75,14 +74,13 @@ def simulate(
     """Train on simulated phones, evaluate on unseen users, and export the phone package."""
     if config is None and not resume:
         raise UserError("give --config, such as --config chitchat, or --resume")
-    from fedkeyboard.simulation import config as configs
-    from fedkeyboard.simulation import directories, progress
+    from fedkeyboard.simulation import config_files, directories, progress
 
     # Before TensorFlow is imported, which takes seconds: a slip is answered at once.
     settings = None
     if config is not None:
-        config = configs.find(config)
-        settings = configs.load(config, set_ or [])
+        config = config_files.find(config)
+        settings = config_files.load(config, set_ or [])
     if resume:
         out = out or directories.LATEST
         directories.check_run(out)
@@ -136,11 +134,10 @@ def sweep(
     as_json: options.AsJson = False,
 ) -> None:
     """Tune an experiment's settings on validation users: trials, a table, a page and best.toml."""
-    from fedkeyboard.simulation import config as configs
-    from fedkeyboard.simulation import progress
+    from fedkeyboard.simulation import config_files, progress
     from fedkeyboard.simulation.tuning import ranges
 
-    config = configs.find(config, "sweeps")
+    config = config_files.find(config, "sweeps")
     settings = ranges.load(config)
     with progress.loading(output.ERR, tell=True):
         from fedkeyboard.simulation.tuning import sweep as sweeping

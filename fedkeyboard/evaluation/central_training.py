@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedkeyboard import batches, model, streams
+from fedkeyboard import batches, model, packed, streams
 from fedkeyboard.algorithms import schedules
 from fedkeyboard.streams import Stream
 
@@ -111,10 +111,10 @@ def _epoch(
         weights: model.Weights, state: Any, rows: tf.Tensor, before: tf.Tensor, seed: tf.Tensor
     ) -> Any:
         def batch(i: tf.Tensor, weights: model.Weights, state: Any, loss_sum: tf.Tensor) -> Any:
-            packed = batches.pack(rows[i * settings.batch_size : (i + 1) * settings.batch_size])
+            batch = batches.pack(rows[i * settings.batch_size : (i + 1) * settings.batch_size])
             noise = model.Dropout(settings.dropout, tf.stack([seed, before + i]))
-            loss, gradients = model.loss_and_gradients(
-                weights, packed, precision, noise if settings.dropout else None
+            loss, gradients = packed.loss_and_gradients(
+                weights, batch, precision, noise if settings.dropout else None
             )
             clipped, _ = tf.clip_by_global_norm(gradients, settings.clipping_norm)
             now = {"learning_rate": rate(before + i), "weight_decay": settings.weight_decay}

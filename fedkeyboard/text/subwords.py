@@ -14,7 +14,7 @@ frequencies and the n-gram baselines are those of a word run.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -25,7 +25,6 @@ from fedkeyboard.errors import UserError
 from fedkeyboard.streams import Stream
 from fedkeyboard.text import spellings
 from fedkeyboard.text.tokenizer import (
-    LONGEST_WORD,
     MODEL_FILE,
     SPACE,
     SPECIAL,
@@ -33,10 +32,9 @@ from fedkeyboard.text.tokenizer import (
     Tokenizer,
     read_model,
     read_pieces,
-    shared_words,
-    table,
     train_sentencepiece,
 )
+from fedkeyboard.text.vocabulary import LONGEST_WORD, SharedWords, shared_words
 from fedkeyboard.text.words import words
 
 Kind = Literal["word", "bpe", "unigram"]
@@ -114,23 +112,35 @@ def learn(
     Raises:
       UserError: If fewer than three words are left, or they have more characters than fit.
     """
-    noted = spellings.Noted()
-    counts = shared_words(noted.of(users), minimum_users, digits)
-    whole = Tokenizer.of_counts(counts, vocabulary_size, noted.commonest(counts, minimum_users))
+    return of_shared(shared_words(users, minimum_users, digits), kind, vocabulary_size)
+
+
+def of_shared(shared: SharedWords, kind: Kind, vocabulary_size: int) -> Tokenizer:
+    """Returns the vocabulary, of words or of pieces, of the words that users share.
+
+    Args:
+      shared: The words.
+      kind: What its entries are.
+      vocabulary_size: Entries, the four special ones included; fewer if there are fewer words.
+
+    Raises:
+      UserError: If the words have more characters than fit.
+    """
+    whole = Tokenizer.of_shared(shared, vocabulary_size)
     if kind == "word":
         return whole
     # SentencePiece makes each character an entry, and the space.
-    fewest = len(SPECIAL) + len(set().union(*counts)) + 1
+    fewest = len(SPECIAL) + len(set().union(*shared.counts)) + 1
     if vocabulary_size < fewest:
         raise UserError(
             f"tokenizer.vocabulary_size: {vocabulary_size} entries cannot hold each character of "
             f"the training users' words; give {fewest} or more"
         )
     by_kind = (
-        {"sentences": table(counts), "input_format": "tsv"}
+        {"sentences": shared.table(), "input_format": "tsv"}
         if kind == "bpe"
         else {
-            "sentences": _shuffled(counts),
+            "sentences": _shuffled(shared.counts),
             "seed_sentencepiece_size": int(_SEEDS * vocabulary_size),
         }
     )
@@ -147,7 +157,7 @@ def learn(
     return _of_models(model, whole, MODEL_FILE)
 
 
-def _shuffled(counts: dict[str, int]) -> list[str]:
+def _shuffled(counts: Mapping[str, int]) -> list[str]:
     """Returns lines of words in random order, each about as often as counted, but at least twice.
 
     SentencePiece takes for a first piece only what it sees before different things, so that a word

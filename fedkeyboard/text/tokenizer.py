@@ -12,11 +12,9 @@ message of more words becomes several rows (`packed`).
 model and is what a phone reads.
 """
 
-import collections
 import dataclasses
 import functools
 import io
-import math
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -28,6 +26,7 @@ from fedkeyboard import files, hashed
 from fedkeyboard.errors import UserError
 from fedkeyboard.terminal import CONTROLS
 from fedkeyboard.text import spellings
+from fedkeyboard.text.vocabulary import SharedWords, shared_words
 from fedkeyboard.text.words import sentences as split_into_sentences
 from fedkeyboard.text.words import words
 
@@ -37,12 +36,8 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 MODEL_FILE = "tokenizer.model"
 VOCABULARY_FILE = "vocabulary.txt"
 
-# Longer ones are no words, and SentencePiece drops them without a word of its own.
-LONGEST_WORD = 100  # characters
 # Bytes of a SentencePiece model; of 100,000 words it has some 2 MB.
 _MOST = 256 * files.MEGABYTE
-_FEWEST_WORDS = 3  # as many as are suggested
-_FEWEST_USERS = 3
 SPACE = "\u2581"  # SentencePiece writes the space between words as this character
 
 
@@ -124,22 +119,18 @@ class Tokenizer:
         Raises:
           UserError: If fewer than three words are left.
         """
-        noted = spellings.Noted()
-        counts = shared_words(noted.of(users), minimum_users, digits)
-        return cls.of_counts(counts, vocabulary_size, noted.commonest(counts, minimum_users))
+        return cls.of_shared(shared_words(users, minimum_users, digits), vocabulary_size)
 
     @classmethod
-    def of_counts(
-        cls, counts: dict[str, int], vocabulary_size: int, shown: Mapping[str, str]
-    ) -> "Tokenizer":
-        """Returns the vocabulary of the most frequent of `shared_words`, which are `shown` so."""
+    def of_shared(cls, shared: SharedWords, vocabulary_size: int) -> "Tokenizer":
+        """Returns the vocabulary of the most frequent of the words that users share."""
         model = train_sentencepiece(
-            table(counts),
+            shared.table(),
             input_format="tsv",
             model_type="word",
-            vocab_size=min(vocabulary_size, len(counts) + len(SPECIAL)),
+            vocab_size=min(vocabulary_size, len(shared.counts) + len(SPECIAL)),
         )
-        return cls.from_model(model).shown_as(shown)
+        return cls.from_model(model).shown_as(shared.shown)
 
     @classmethod
     def load(cls, directory: files.PathLike) -> "Tokenizer":
@@ -296,58 +287,6 @@ def filled(rows: Sequence[Sequence[int]], columns: int) -> np.ndarray:
     for row, ids in zip(array, rows, strict=True):
         row[: len(ids)] = ids
     return array
-
-
-def default_minimum_users(users: int) -> int:
-    """Returns how many of so many users must have written a word, if nobody says it.
-
-    A tenth of the square root, and no fewer than three: 3 of up to 900 users, 10 of 10,000, 100 of
-    a million. What two people share is their secret; and of more people, more share by chance what
-    is no word of the language.
-    """
-    return max(_FEWEST_USERS, math.ceil(math.sqrt(users) / 10))
-
-
-def shared_words(
-    users: Iterable[Iterable[str]], minimum_users: int, digits: bool = False
-) -> dict[str, int]:
-    """Counts the words of `users` that a vocabulary may have.
-
-    Left out are those that fewer than `minimum_users` wrote, since they say more about these people
-    than about the language; and, unless `digits` is set, those with a digit: passwords, telephone
-    and card numbers, names of rooms and courses. Neither makes a vocabulary private: a pass phrase
-    of plain letters that enough users wrote is in it.
-
-    Returns:
-      By word, in an order that does not depend on that of the users.
-
-    Raises:
-      UserError: If there are fewer than three.
-    """
-    counts: collections.Counter[str] = collections.Counter()
-    writers: collections.Counter[str] = collections.Counter()
-    for sentences in users:
-        of_user = collections.Counter(word for text in sentences for word in words(text))
-        counts.update(of_user)
-        writers.update(of_user.keys())
-    shared = {
-        word: counts[word]
-        for word in sorted(counts)
-        if writers[word] >= minimum_users
-        and len(word) <= LONGEST_WORD
-        and (digits or not any(map(str.isdecimal, word)))
-    }
-    if len(shared) < _FEWEST_WORDS:
-        raise UserError(
-            f"fewer than {_FEWEST_WORDS} words are written by at least {minimum_users} "
-            "training users; lower tokenizer.minimum_users or bring more text"
-        )
-    return shared
-
-
-def table(counts: dict[str, int]) -> Iterable[str]:
-    """Returns words and their counts as SentencePiece reads them (`input_format="tsv"`)."""
-    return (f"{word}\t{count}" for word, count in counts.items())
 
 
 def train_sentencepiece(sentences: Iterable[str], **options: Any) -> bytes:

@@ -12,6 +12,7 @@ A file may have been made to harm: nothing of it is read that is larger than it 
 and what it says of itself is checked here for its form and in `admission` for its truth.
 """
 
+import hashlib
 import io
 import math
 import pathlib
@@ -101,7 +102,7 @@ def check_algorithm(path: files.PathLike, algorithm: str) -> None:
 def weight(sentences: int, weighting: str) -> float:
     """Returns how the update of a phone with so many sentences, one at least, counts.
 
-    By `client.weighting`, as `federated_learning.report` has it of a simulated phone.
+    By `client.weighting`, as `algorithms.templates.report` has it of a simulated phone.
     """
     return float(sentences) if weighting == "sentences" else 1.0
 
@@ -235,6 +236,14 @@ def personal_weights(
             f"{weights_sha256[:12]}); migrate it (--migrate), or begin again without it"
         )
     return add(base, update.difference)
+
+
+def weights_sha256(weights: model.Weights) -> str:
+    """Returns what manifests and updates call some weights by."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight, "<f4").tobytes())
+    return digest.hexdigest()
 
 
 def add(weights: model.Weights, difference: model.Weights) -> model.Weights:

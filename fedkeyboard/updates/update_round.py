@@ -28,14 +28,16 @@ def learning_process(
     *,
     optimizer: tff.learning.optimizers.Optimizer,
     schedule: Schedule | None = None,
+    aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process.
 
     Args:
       initial: The weights of the first round, NumPy arrays.
-      optimizer: The server's, which takes the averaged update for a gradient.
+      optimizer: The server's, which takes the aggregated update for a gradient.
       schedule: The phones' learning rate, as `federated_averaging` had it. It is of no use here,
         but counts its rounds in the state.
+      aggregator: Of the updates; default, `aggregators.mean`.
 
     Returns:
       A process whose `next` takes a list of `templates.phone_data`, of `vector`s.
@@ -61,4 +63,5 @@ def learning_process(
             weights_type, phone_type, report_of, schedule
         ),
         optimizer,
+        aggregator,
     )

@@ -16,11 +16,8 @@ federated model's settings were (docs/accuracy.md).
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from fedkeyboard import model
 from fedkeyboard.algorithms.local_training import LocalTraining
@@ -29,6 +26,7 @@ from fedkeyboard.evaluation.central_training import CentralTraining
 from fedkeyboard.evaluation.personalization import PERSONAL
 from fedkeyboard.simulation.comparison import centralized
 from fedkeyboard.simulation.comparison.task import Task
+from fedkeyboard.updates import update_file
 
 CENTRAL = CentralTraining(learning_rate=2e-3, batch_size=32, epochs=16, dropout=0.3)
 LOCAL = LocalTraining(learning_rate=3.0, batch_size=4, epochs=60, clipping_norm=1.0)
@@ -95,8 +93,7 @@ def _personal(compared: list[personalization.Compared | None]) -> Outcome:
 
 def _weights_of_run(task: Task) -> dict[str, Any]:
     weights, round_number = task.run.weights()
-    digest = hashlib.sha256(b"".join(np.asarray(w).tobytes() for w in weights))
-    return {"rounds": round_number, "weights_sha256": digest.hexdigest()}
+    return {"rounds": round_number, "weights_sha256": update_file.weights_sha256(weights)}
 
 
 def _with_seed(task: Task, settings: CentralTraining | LocalTraining) -> dict[str, Any]:

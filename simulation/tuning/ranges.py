@@ -36,6 +36,7 @@ from optuna.distributions import (
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
 from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation import config_files
 
 # By these trials are measured and compared; they must be the same for all.
 _MEASURES = (
@@ -106,22 +107,22 @@ def load(path: files.PathLike) -> Sweep:
       UserError: If it, or the experiment, cannot be read, or a setting or a range is not allowed.
     """
     path = pathlib.Path(path)
-    file = configs.checked(_File, configs.read_toml(path), str(path))
+    file = config_files.checked(_File, config_files.read_toml(path), str(path))
     fixed, varied = dict(leaves(file.set)), dict(leaves(file.ranges))
     if not varied:
         raise UserError(f"{path}: ranges: empty; give a setting to vary")
     for key in varied.keys() & fixed.keys():
         raise UserError(f"{path}: {key}: in both set and ranges; choose one")
     try:
-        experiment = configs.load(path.parent / file.experiment)
+        experiment = config_files.load(path.parent / file.experiment)
     except UserError as error:
         raise UserError(f"{path}: experiment: {error}") from error
-    experiment = configs.replace(experiment, fixed, f"{path}: set")
+    experiment = config_files.replace(experiment, fixed, f"{path}: set")
     names = {key: f"{path}: ranges.{key}" for key in varied}
     read = {key: _read(key, value, names[key]) for key, value in varied.items()}
     ends = [of if isinstance(of, list) else (of.low, of.high) for of in read.values()]
     corners = tuple(
-        configs.replace(experiment, dict(zip(read, values, strict=True)), f"{path}: ranges")
+        config_files.replace(experiment, dict(zip(read, values, strict=True)), f"{path}: ranges")
         for values in itertools.islice(itertools.product(*ends), _MOST_CORNERS)
     )
     ranges = {
@@ -160,7 +161,7 @@ def _read(key: str, value: Any, name: str) -> list[Any] | _Interval:
         return value
     if not isinstance(value, dict):
         raise UserError(f"{name}: give {{ low = ..., high = ... }} or a list, not {value!r}")
-    return configs.checked(_Interval, value, name)
+    return config_files.checked(_Interval, value, name)
 
 
 def _numbers(interval: _Interval, of: type, name: str) -> BaseDistribution:

@@ -32,6 +32,7 @@ from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.simulation import (
     assessment,
+    config_files,
     directories,
     experiment,
     progress,
@@ -39,6 +40,7 @@ from fedkeyboard.simulation import (
     rounds,
     runs,
     training,
+    vocabulary,
 )
 from fedkeyboard.simulation import config as configs
 from fedkeyboard.simulation.fleet import fleet
@@ -150,8 +152,7 @@ def _run(
 
     @functools.cache
     def learn(settings: configs.Tokenizer) -> Tokenizer:
-        texts = map(population.sentences, population.users("train"))
-        return subwords.learn(texts, **settings.model_dump())
+        return vocabulary.learn(population, settings)
 
     todo = [
         number
@@ -186,11 +187,11 @@ def _run_trial(
     path = trials.directory(out, number)
     begun = (path / "config.toml").exists()
     if begun:
-        drawn = configs.load_of_run(path)
+        drawn = config_files.load_of_run(path)
         study.enqueue_trial({key: ranges.setting(drawn, key) for key in sweep.ranges})
     asked = study.ask(sweep.ranges)
-    config = configs.replace(sweep.experiment, asked.params, f"trial {number}")
-    config = configs.of_population(config, len(population.users("train")))
+    config = config_files.replace(sweep.experiment, asked.params, f"trial {number}")
+    config = config_files.of_population(config, len(population.users("train")))
     shown = "  ".join(f"{k} {sweep_report.setting(v)}" for k, v in asked.params.items())
     progress.say(console, f"trial {number}/{sweep.trials}  {shown}")
     with directories.claimed(path):

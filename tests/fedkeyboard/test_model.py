@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkeyboard import batches, model
+from fedkeyboard import batches, model, packed
 from fedkeyboard.text.tokenizer import BEGIN, PAD
 
 SIZES = model.Sizes(vocabulary=30, embedding=5, units=7, length=6)
@@ -82,7 +82,7 @@ def test_step_is_the_papers_equations():
 )
 def test_gradients_are_those_of_automatic_differentiation(lengths, seed, firsts):
     weights, rows = some_weights(seed=seed), some_rows(lengths, seed=seed, firsts=firsts)
-    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
+    loss, gradients = packed.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     expected_loss, expected = padded_loss_and_gradients(weights, rows)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
     for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
@@ -95,7 +95,7 @@ def test_gradients_at_gboards_size():
     lengths = [20, 3, 11, 1, 20, 7, 0, 5]
     weights, rows = some_weights(sizes), some_rows(lengths, sizes)
     assert sum(int(np.prod(w.shape)) for w in weights) == pytest.approx(1.42e6, rel=0.01)
-    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
+    loss, gradients = packed.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     expected_loss, expected = padded_loss_and_gradients(weights, rows)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
     for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
@@ -116,8 +116,8 @@ def test_gradients_with_dropout_are_those_of_automatic_differentiation(lengths, 
     weights, rows = some_weights(seed=seed), some_rows(lengths, seed=seed, firsts=firsts)
     batch = batches.pack(tf.constant(rows))
     dropout = model.Dropout(0.4, tf.constant([seed, 5]))
-    loss, gradients = model.loss_and_gradients(weights, batch, dropout=dropout)
-    run = model._run(weights, batch, dropout=dropout)
+    loss, gradients = packed.loss_and_gradients(weights, batch, dropout=dropout)
+    run = packed._run(weights, batch, dropout=dropout)
     if run.words.shape[0] == 0:
         return
     by_word = np.zeros([SIZES.vocabulary, SIZES.embedding], np.float32)
@@ -160,8 +160,8 @@ def test_a_wider_cell_is_the_same_model():
     batch = batches.pack(tf.constant(rows))
     wide = model.align(weights)
     assert wide.projection.shape == (16, SIZES.embedding)
-    loss, gradients = model.loss_and_gradients(wide, batch)
-    expected_loss, expected = model.loss_and_gradients(weights, batch)
+    loss, gradients = packed.loss_and_gradients(wide, batch)
+    expected_loss, expected = packed.loss_and_gradients(weights, batch)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-6)
     trimmed = model.trim(gradients, SIZES.units)
     for name, ours, theirs in zip(model.Weights._fields, trimmed, expected, strict=True):
@@ -177,8 +177,8 @@ def test_bfloat16_rounds_the_products_only():
     sizes = model.Sizes(vocabulary=300)
     weights, rows = some_weights(sizes), some_rows([20, 3, 11, 1, 20, 7], sizes)
     batch = batches.pack(tf.constant(rows))
-    loss, gradients = model.loss_and_gradients(weights, batch, tf.bfloat16)
-    expected_loss, expected = model.loss_and_gradients(weights, batch)
+    loss, gradients = packed.loss_and_gradients(weights, batch, tf.bfloat16)
+    expected_loss, expected = packed.loss_and_gradients(weights, batch)
     assert float(loss) == pytest.approx(float(expected_loss), rel=2e-3)
     for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
         assert ours.dtype == tf.float32
@@ -194,7 +194,7 @@ def test_a_target_of_no_probability_has_a_finite_loss():
     weights = weights._replace(output_bias=tf.constant(bias))
     rows = some_rows([1])
     rows[0, 1] = 9
-    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
+    loss, gradients = packed.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     assert 80 < float(loss) < 90
     _, expected = padded_loss_and_gradients(weights, rows)
     np.testing.assert_allclose(gradients.output_bias, expected.output_bias, atol=1e-6)
@@ -218,7 +218,7 @@ def test_pack_and_unpack(lengths, seed):
 def test_forward_is_the_padded_recurrence(firsts):
     weights, rows = some_weights(), some_rows([6, 1, 4, 0, 6], firsts=firsts)
     batch = batches.pack(tf.constant(rows))
-    logits = model.forward(weights, batch)
+    logits = packed.forward(weights, batch)
     expected = padded_logits(weights, rows)
     for word in (0, 7, 29):
         np.testing.assert_allclose(
@@ -230,10 +230,10 @@ def test_forward_is_the_padded_recurrence(firsts):
 
 def test_nothing_to_learn_from_padding():
     weights, rows = some_weights(), some_rows([0, 0])
-    loss, gradients = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
+    loss, gradients = packed.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     assert float(loss) == 0
     assert all(not np.any(g) for g in gradients)
-    loss, _ = model.loss_and_gradients(weights, batches.pack(tf.constant(rows[:0])))
+    loss, _ = packed.loss_and_gradients(weights, batches.pack(tf.constant(rows[:0])))
     assert float(loss) == 0
 
 

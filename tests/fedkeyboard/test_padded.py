@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedkeyboard import batches, model, padded
+from fedkeyboard import batches, model, packed, padded
 from fedkeyboard.text.tokenizer import BEGIN, PAD
 
 SIZES = model.Sizes(vocabulary=30, embedding=5, units=7, length=6)
@@ -33,7 +33,7 @@ def mask_of(rows):
 def test_is_the_packed_computation(weights, lengths):
     rows = some_rows(lengths)
     loss, gradients = padded.loss_and_gradients(weights, tf.constant(rows), mask_of(rows))
-    expected_loss, expected = model.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
+    expected_loss, expected = packed.loss_and_gradients(weights, batches.pack(tf.constant(rows)))
     assert float(loss) == pytest.approx(float(expected_loss), rel=1e-6)
     for name, ours, theirs in zip(model.Weights._fields, gradients, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=name)

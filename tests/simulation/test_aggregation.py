@@ -14,12 +14,13 @@ from fedkeyboard.algorithms.local_training import LocalTraining
 from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.simulation import (
-    admission,
     aggregation,
     assessment,
-    config,
+    checkpoints,
+    config_files,
     directories,
     experiment,
+    processes,
     rounds,
     runs,
     training,
@@ -27,8 +28,9 @@ from fedkeyboard.simulation import (
 from fedkeyboard.simulation.fleet import fleet
 from fedkeyboard.tflite_export.files import convert, signatures
 from fedkeyboard.tflite_export.phone import phone
-from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
-from fedkeyboard.updates import update_file
+from fedkeyboard.tflite_export.phone.learner import Learner
+from fedkeyboard.updates import admission, update_file
+from fedkeyboard.updates.update_file import weights_sha256
 
 VOCABULARY = "7" * 64
 PHONES = 3
@@ -37,7 +39,7 @@ PHONES = 3
 @pytest.fixture(scope="module")
 def run(tiny_population, tiny_tokenizer, tmp_path_factory):
     """A run with Adam and schedules, whose state is more than weights, after two rounds."""
-    settings = config.load(
+    settings = config_files.load(
         "simulation/configs/chitchat.toml",
         [
             *("model.embedding=6", "model.units=9", "model.length=8"),
@@ -76,7 +78,7 @@ def phones(run, tiny_texts):
 @pytest.fixture(scope="module")
 def paths(run, learner, phones, tmp_path_factory):
     """What the phones send after their round, at the rate that the schedule has reached."""
-    rate = float(training.client_schedule(run)(np.int32(2)))
+    rate = float(processes._client_schedule(run)(np.int32(2)))
     client = run.config.client
     settings = LocalTraining(rate, batch_size=4, clipping_norm=client.clipping_norm)
     directory = tmp_path_factory.mktemp("updates")
@@ -96,7 +98,7 @@ def paths(run, learner, phones, tmp_path_factory):
 @pytest.fixture(scope="module")
 def composed():
     """The process of a run, composed once: it has no state of its own, and takes seconds."""
-    compose, known = aggregation.learning_process, {}
+    compose, known = processes.of_updates, {}
 
     def remembered(run):
         key = (run.config.model_dump_json(), run.sizes)
@@ -109,7 +111,7 @@ def composed():
 
 @pytest.fixture
 def aggregate(run, learner, paths, composed, tmp_path, monkeypatch):
-    monkeypatch.setattr(aggregation, "learning_process", composed)
+    monkeypatch.setattr(processes, "of_updates", composed)
     learner.reset()
     name = weights_sha256(learner.weights())
 
@@ -149,7 +151,7 @@ def test_phones_and_simulation_give_the_same_next_round(run, aggregate, phones, 
         assert np.max(np.abs(mine - before)) > 1e-4
 
     async def load(template):
-        return await training.Checkpoints(made).load(template)
+        return await checkpoints.Checkpoints(made.path).load(template)
 
     state, number = asyncio.run(load(expected))
     assert number == 3

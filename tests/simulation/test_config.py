@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedkeyboard.errors import UserError
-from fedkeyboard.simulation import config
+from fedkeyboard.simulation import config, config_files
 
 CONFIGS = sorted(pathlib.Path(config.__file__).parent.glob("configs/*.toml"))
 CHITCHAT = CONFIGS[0].with_name("chitchat.toml")
@@ -14,22 +14,22 @@ CHITCHAT = CONFIGS[0].with_name("chitchat.toml")
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_is_valid_and_saved_as_it_was_read(path, tmp_path):
-    loaded = config.load(path)
+    loaded = config_files.load(path)
     loaded.save(tmp_path / "saved.toml")
-    assert config.load(tmp_path / "saved.toml") == loaded
+    assert config_files.load(tmp_path / "saved.toml") == loaded
 
 
 def test_overrides():
-    changed = config.load(
+    changed = config_files.load(
         CHITCHAT, ["rounds.count=7", "server.optimizer=sgd", "client.weighting='uniform'"]
     )
     assert (changed.rounds.count, changed.server.optimizer) == (7, "sgd")
     assert changed.client.weighting == "uniform"
-    assert config.differences(config.load(CHITCHAT), changed) == [
+    assert config_files.differences(config_files.load(CHITCHAT), changed) == [
         "client.weighting",
         "server.optimizer",
     ]
-    assert config.override(changed, ["seed=5"]).seed == 5
+    assert config_files.override(changed, ["seed=5"]).seed == 5
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ def test_overrides():
 )
 def test_a_bad_setting_is_one_line_that_names_it(override, parts):
     if parts is None:  # Allowed: only together they are too much.
-        config.load(CHITCHAT, [override])
+        config_files.load(CHITCHAT, [override])
         return
     with pytest.raises(UserError) as caught:
-        config.load(CHITCHAT, [override])
+        config_files.load(CHITCHAT, [override])
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     assert all(part in message for part in parts), message
@@ -105,9 +105,9 @@ def test_a_bad_setting_is_one_line_that_names_it(override, parts):
     ],
 )
 def test_what_an_algorithm_has_no_use_for_is_refused(algorithm, useless):
-    config.load(CHITCHAT, [f"client.algorithm={algorithm}"])
+    config_files.load(CHITCHAT, [f"client.algorithm={algorithm}"])
     with pytest.raises(UserError) as caught:
-        config.load(CHITCHAT, [f"client.algorithm={algorithm}", f"client.{useless}"])
+        config_files.load(CHITCHAT, [f"client.algorithm={algorithm}", f"client.{useless}"])
     message = str(caught.value)
     assert message.endswith(
         f'client: {useless.partition("=")[0]} is of no use to algorithm = "{algorithm}"'
@@ -116,12 +116,12 @@ def test_what_an_algorithm_has_no_use_for_is_refused(algorithm, useless):
 
 def test_a_model_that_fits_into_no_memory_is_refused():
     with pytest.raises(UserError, match=r"model\.units = 100,000 make about .* weights"):
-        config.load(CHITCHAT, ["model.units=100000", "model.embedding=1000"])
+        config_files.load(CHITCHAT, ["model.units=100000", "model.embedding=1000"])
 
 
 def test_a_batch_that_fits_into_no_memory_is_refused():
     with pytest.raises(UserError, match=r"client\.batch_size.*fit into memory"):
-        config.load(CHITCHAT, ["client.batch_size=100000", "client.maximum_sentences=100000"])
+        config_files.load(CHITCHAT, ["client.batch_size=100000", "client.maximum_sentences=100000"])
 
 
 def _numbers(section, prefix=""):
@@ -132,7 +132,7 @@ def _numbers(section, prefix=""):
             yield f"{prefix}{name}", value
 
 
-NUMBERS = dict(_numbers(config.load(CONFIGS[0].with_name("gboard.toml")).model_dump()))
+NUMBERS = dict(_numbers(config_files.load(CONFIGS[0].with_name("gboard.toml")).model_dump()))
 
 
 @given(
@@ -145,7 +145,7 @@ NUMBERS = dict(_numbers(config.load(CONFIGS[0].with_name("gboard.toml")).model_d
 )
 def test_a_number_that_is_taken_is_one_that_float32_has(key, value):
     try:
-        changed = config.load(
+        changed = config_files.load(
             CONFIGS[0].with_name("gboard.toml"), [f"{key}={value!r}".replace("e+", "e")]
         )
     except UserError as error:
@@ -162,7 +162,7 @@ def test_a_number_that_is_taken_is_one_that_float32_has(key, value):
 @given(st.text(max_size=40))
 def test_any_override_is_taken_or_refused_in_a_line(text):
     try:
-        config.load(CHITCHAT, [text])
+        config_files.load(CHITCHAT, [text])
     except UserError as error:
         assert str(error)
 
@@ -185,5 +185,5 @@ def test_a_bad_file_is_one_line_that_names_it(content, part, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=part) as caught:
-        config.load(path)
+        config_files.load(path)
     assert str(path) in str(caught.value)

@@ -10,7 +10,8 @@ import tensorflow_federated as tff
 from fedkeyboard import model
 from fedkeyboard.algorithms.templates import phone_data
 from fedkeyboard.data.population import Population
-from fedkeyboard.simulation import config, rounds, runs, training
+from fedkeyboard.simulation import config_files, processes, rounds, runs, training
+from fedkeyboard.simulation.checkpoints import Checkpoints
 from fedkeyboard.simulation.cohorts import Reader
 from fedkeyboard.simulation.fleet import fleet
 
@@ -29,7 +30,7 @@ def run(tmp_path):
     def opened(*overrides):
         (tmp_path / "tiny.toml").write_text(SETTINGS)
         return types.SimpleNamespace(
-            config=config.load(tmp_path / "tiny.toml", overrides),
+            config=config_files.load(tmp_path / "tiny.toml", overrides),
             sizes=model.Sizes(vocabulary=300, embedding=6, units=9, length=8),
             path=tmp_path,
         )
@@ -50,7 +51,7 @@ def test_a_resumed_run_goes_on_as_an_unbroken_one(
     in_tff, run, tiny_texts, tiny_tokenizer, overrides
 ):
     opened = run(*overrides)
-    process, checkpoints = training._process(opened), training.Checkpoints(opened)
+    process, checkpoints = processes.simulated(opened), Checkpoints(opened.path)
     data = [phone_data(tiny_tokenizer.rows(user, opened.sizes.length)) for user in tiny_texts[:3]]
 
     async def weights_of(state):
@@ -117,7 +118,7 @@ def test_a_poisson_round_without_phones_counts_and_changes_nothing(
         fleet.sampling = "poisson"
         """
     )
-    settings = config.load(tmp_path / "tiny.toml")
+    settings = config_files.load(tmp_path / "tiny.toml")
     weights, reported = {}, {}
     with Population.open(tiny_population) as population:
         run = runs.begin(tmp_path / "run", settings, population, tiny_tokenizer)

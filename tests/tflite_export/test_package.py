@@ -15,8 +15,8 @@ from fedkeyboard.text.words import words
 from fedkeyboard.tflite_export import accuracy, golden, package, parity, verify
 from fedkeyboard.tflite_export import manifest as manifests
 from fedkeyboard.tflite_export.phone import litert
-from fedkeyboard.tflite_export.phone.learner import weights_sha256
 from fedkeyboard.tflite_export.phone.litert import LiteModel
+from fedkeyboard.updates.update_file import weights_sha256
 
 METRICS = {"split": "test", "top1_recall": 0.25}
 

@@ -1,6 +1,5 @@
 """The file that learns, at work: `model_train.tflite` through LiteRT, as an app would use it."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -116,14 +115,6 @@ class Learner(LiteModel):
     def reset(self) -> None:
         """Goes back to the file's own weights."""
         self.run("reset", anything=_NOTHING)
-
-
-def weights_sha256(weights: model.Weights) -> str:
-    """Returns what a manifest calls some weights by."""
-    digest = hashlib.sha256()
-    for weight in weights:
-        digest.update(np.ascontiguousarray(weight, "<f4").tobytes())
-    return digest.hexdigest()
 
 
 def _mask(rows: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from fedkeyboard.tflite_export import manifest
 from fedkeyboard.tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
 from fedkeyboard.tflite_export.phone.learner import Learner
 from fedkeyboard.tflite_export.phone.litert import LiteModel
+from fedkeyboard.updates import admission
 
 
 class Package:
@@ -101,6 +102,15 @@ class Package:
     def prefixes(self) -> keystrokes.Prefixes:
         """The vocabulary's."""
         return keystrokes.prefixes(self.tokenizer.vocabulary)
+
+    @property
+    def base(self) -> admission.Base:
+        """What phones' updates must say that they trained from; raises as `checked` does."""
+        return admission.Base(
+            round=self.manifest.training.get("rounds"),
+            weights_sha256=self.manifest.model.weights_sha256,
+            vocabulary_sha256=self.vocabulary_sha256,
+        )
 
     @property
     def vocabulary_sha256(self) -> str:

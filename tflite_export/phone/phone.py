@@ -14,9 +14,10 @@ from fedkeyboard.algorithms.local_training import LocalTraining
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.evaluation import personalization
 from fedkeyboard.tflite_export.phone import litert
-from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
+from fedkeyboard.tflite_export.phone.learner import Learner
 from fedkeyboard.tflite_export.phone.opened import Package
 from fedkeyboard.updates import update_file
+from fedkeyboard.updates.update_file import weights_sha256
 
 _MOST_TEXT = 64 * files.MEGABYTE
 

@@ -132,5 +132,5 @@ def test_an_update_that_is_not_finite_is_left_out(run_rounds, process, phones):
     sgd = server_optimizers.build("sgd", 1.0)
     explosive = process(sgd, learning_rate=1e38, batch_size=len(phones[0]))
     weights, metrics = run_rounds(explosive, [phone_data(p) for p in phones], 1)
-    assert metrics[0]["client_work"]["rejected"] >= 1
+    assert metrics[0]["aggregator"]["rejected"] >= 1
     assert all(np.all(np.isfinite(w)) for w in weights)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedkeyboard import batches, model, streams
+from fedkeyboard import batches, model, packed, streams
 from fedkeyboard.evaluation import central_training
 from fedkeyboard.evaluation.central_training import CentralTraining
 from fedkeyboard.streams import Stream
@@ -41,7 +41,7 @@ def by_hand(weights, rows, settings, seed):
         with tf.GradientTape() as tape:
             tape.watch(variables)
             loss = tf.reduce_mean(
-                model.cross_entropy(model.forward(variables, batch), batch.targets)
+                model.cross_entropy(packed.forward(variables, batch), batch.targets)
             )
         gradients = [
             np.asarray(tf.convert_to_tensor(g), np.float64) for g in tape.gradient(loss, variables)

@@ -15,9 +15,9 @@ from fedkeyboard.text.tokenizer import (
     SPECIAL,
     UNKNOWN,
     Tokenizer,
-    default_minimum_users,
     packed,
 )
+from fedkeyboard.text.vocabulary import default_minimum_users
 from fedkeyboard.text.words import words
 
 

@@ -14,8 +14,7 @@ from fedkeyboard import model
 from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.evaluation import metrics, scoring
-from fedkeyboard.simulation import assessment, report, rounds, runs
-from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation import assessment, config_files, report, rounds, runs
 from fedkeyboard.simulation.comparison import centralized, comparison, comparison_page
 from fedkeyboard.simulation.comparison.baselines import CENTRAL
 from fedkeyboard.simulation.comparison.task import Task
@@ -47,7 +46,7 @@ def run(tmp_path, population, tiny_tokenizer):
 def begin(path, population, tokenizer, seed=1, length=8):
     settings = path.parent / "settings.toml"
     settings.write_text(SETTINGS)
-    config = configs.load(settings, [f"model.length={length}"])
+    config = config_files.load(settings, [f"model.length={length}"])
     run = runs.begin(path, config, population, tokenizer)
     run.save_weights(model.initial_weights(run.sizes, seed), 3)
     (path / "metrics.json").write_text("{}")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.simulation import config
+from fedkeyboard.simulation import config, config_files
 from fedkeyboard.simulation.fleet import fleet, participation
 from fedkeyboard.simulation.fleet.habits import HOUR
 
@@ -408,7 +408,7 @@ def test_a_fleet_that_stalls_says_so(monkeypatch):
 def test_the_published_settings_on_a_real_population(tiny_population):
     """The seam to a run: sentences from the file, bytes from the model."""
     overrides = ["rounds.cohort=5", "fleet.minimum_reports=3", "client.maximum_sentences=7"]
-    loaded = config.load(GBOARD, overrides)
+    loaded = config_files.load(GBOARD, overrides)
     with Population.open(tiny_population) as population:
         of = fleet.of(loaded, population)
         phones = np.arange(len(population.phones("train")))
@@ -420,5 +420,5 @@ def test_the_published_settings_on_a_real_population(tiny_population):
         assert of._bytes_down == of._bytes_up == 5_689_000
         # Adam's two moments go down, a gradient comes up.
         mime = ["client.algorithm=mime_lite", "server.optimizer=adam"]
-        of = fleet.of(config.load(GBOARD, [*overrides, *mime]), population)
+        of = fleet.of(config_files.load(GBOARD, [*overrides, *mime]), population)
         assert of._bytes_down == 3 * 5_689_000 and of._bytes_up == 2 * 5_689_000

@@ -14,7 +14,7 @@ from commands import FEDKEYBOARD, command, fails, process
 
 from fedkeyboard import files
 from fedkeyboard.data.population import Population
-from fedkeyboard.simulation import config
+from fedkeyboard.simulation import config_files
 from fedkeyboard.simulation.tuning import ranges, trials
 
 EXPERIMENT = """
@@ -139,7 +139,7 @@ def test_the_best_is_ready_to_be_simulated(place, swept):
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["complete", "diverged", "complete"]
     best = max((row for row in rows if row["top1_recall"]), key=lambda r: float(r["top1_recall"]))
-    loaded = config.load(place / "out/best.toml")
+    loaded = config_files.load(place / "out/best.toml")
     assert loaded.client.learning_rate == float(best["client.learning_rate"])
     assert loaded.server.learning_rate == float(best["server.learning_rate"])
     assert loaded.rounds.count == 8

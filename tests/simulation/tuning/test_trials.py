@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from fedkeyboard.errors import RunFailure
-from fedkeyboard.simulation import config
+from fedkeyboard.simulation import config, config_files
 from fedkeyboard.simulation.tuning import sweep_report, trials
 from fedkeyboard.simulation.tuning.ranges import Sweep
 from fedkeyboard.simulation.tuning.trials import Trial
@@ -131,7 +131,7 @@ def written(known, tmp_path):
     some[4] = a_trial(4, known[4].settings, "pruned", rounds=10)
     some[5] = a_trial(5, known[5].settings, "diverged", reason="the loss is <not> finite")
     best = trials.best(some)
-    settings = config.replace(EXPERIMENT, best.settings, "")
+    settings = config_files.replace(EXPERIMENT, best.settings, "")
     path = trials.directory(tmp_path, best.number)
     path.mkdir(parents=True)
     settings.save(path / "config.toml")
@@ -157,7 +157,7 @@ def test_table_and_csv(written):
 
 def test_the_best_experiment_is_ready(written):
     out, some = written
-    assert config.load(out / "best.toml") == config.replace(
+    assert config_files.load(out / "best.toml") == config_files.replace(
         EXPERIMENT, trials.best(some).settings, ""
     )
     assert "on 96 validation users" in (out / "best.toml").read_text().splitlines()[0]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedkeyboard import batches, model
+from fedkeyboard import batches, model, packed
 from fedkeyboard.text.tokenizer import BEGIN, END, PAD, SPECIAL
 from fedkeyboard.tflite_export import package
 from fedkeyboard.tflite_export.files import signatures
@@ -15,7 +15,7 @@ def by_forward(weights, words):
     """Log-probabilities after each of `words`, from the packed forward pass in TensorFlow."""
     weights = model.Weights(*map(tf.constant, weights))
     batch = batches.pack(tf.constant([[*words, END]], tf.int32))
-    return tf.nn.log_softmax(model.forward(weights, batch)).numpy()
+    return tf.nn.log_softmax(packed.forward(weights, batch)).numpy()
 
 
 def by_steps(exported, sizes, words):

@@ -10,7 +10,8 @@ from fedkeyboard.algorithms.local_training import LocalTraining
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import keystrokes, metrics, scoring
 from fedkeyboard.text.words import words
-from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
+from fedkeyboard.tflite_export.phone.learner import Learner
+from fedkeyboard.updates.update_file import weights_sha256
 
 SETTINGS = LocalTraining(0.5, batch_size=4, epochs=2, clipping_norm=1.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedkeyboard import batches, model
+from fedkeyboard import batches, model, packed
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import keystrokes, metrics, scoring
 from fedkeyboard.text.tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN
@@ -56,7 +56,7 @@ def test_scores_are_those_of_the_weights(exported, weights, tokenizer, sizes):
 def test_suggestions_follow_all_words_however_many(exported, weights, sizes, count):
     ids = np.random.default_rng(count).integers(3, sizes.vocabulary, count).tolist()
     row = tf.constant([[BEGIN, *ids, END]], tf.int32)
-    logits = model.forward(model.Weights(*map(tf.constant, weights)), batches.pack(row))[-1]
+    logits = packed.forward(model.Weights(*map(tf.constant, weights)), batches.pack(row))[-1]
     probabilities = tf.nn.softmax(logits).numpy()
     best = np.argsort(-probabilities[len(SPECIAL) :])[: metrics.SUGGESTIONS] + len(SPECIAL)
     suggested = exported.suggest(ids)

@@ -9,8 +9,9 @@ from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import keystrokes, metrics, personalization, scoring
 from fedkeyboard.tflite_export.files import signatures
 from fedkeyboard.tflite_export.phone import personalization as on_phones
-from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
+from fedkeyboard.tflite_export.phone.learner import Learner
 from fedkeyboard.tflite_export.phone.personalization import Settings
+from fedkeyboard.updates.update_file import weights_sha256
 
 SETTINGS = LocalTraining(0.5, batch_size=4, epochs=2, clipping_norm=1.0)
 

@@ -9,8 +9,9 @@ from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.text.tokenizer import PAD
 from fedkeyboard.tflite_export.files import signatures
 from fedkeyboard.tflite_export.phone import phone
-from fedkeyboard.tflite_export.phone.learner import Learner, weights_sha256
-from fedkeyboard.updates import update_file as updates
+from fedkeyboard.tflite_export.phone.learner import Learner
+from fedkeyboard.updates import update_file
+from fedkeyboard.updates.update_file import weights_sha256
 
 SETTINGS = LocalTraining(0.5, batch_size=4, epochs=2, clipping_norm=1.0)
 OF = {"vocabulary_sha256": "5" * 64}
@@ -39,7 +40,7 @@ def test_a_personal_checkpoint_survives_an_update_of_the_app(
     assert np.any(rows == PAD)
     learned = phone.learn(learner, rows, SETTINGS, purpose="personal", **OF)
     personal = learner.weights()
-    updates.write(tmp_path / "personal.npz", learned)
+    update_file.write(tmp_path / "personal.npz", learned)
 
     again = Learner(training_path)
     phone.load_personal(again, tmp_path / "personal.npz", **OF)
@@ -58,7 +59,7 @@ def test_a_personal_checkpoint_survives_an_update_of_the_app(
         phone.load_personal(newer, tmp_path / "personal.npz", **OF)
     assert weights_sha256(newer.weights()) == weights_sha256(new_weights)
     phone.load_personal(newer, tmp_path / "personal.npz", **OF, migrate=True)
-    migrated = updates.add(new_weights, learned.difference)
+    migrated = update_file.add(new_weights, learned.difference)
     assert weights_apart(newer.weights(), migrated) == 0
     loss = newer.evaluate(rows).loss
     newer.reset()
