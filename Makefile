@@ -49,7 +49,7 @@ simulate: .venv/.synced
 
 # The default experiment's fleet is ideal, and has nothing to show.
 fleet: .venv/.synced
-	$(BIN)/fedkeyboard fleet --config $(if $(filter file,$(origin CONFIG)),simulation/configs/gboard.toml,$(CONFIG)) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION))
+	$(BIN)/fedkeyboard fleet --config $(if $(filter file,$(origin CONFIG)),simulation/configs/gboard.toml,$(CONFIG)) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(OUT),--out $(OUT))
 
 # The default experiment is no sweep's file.
 sweep: .venv/.synced
