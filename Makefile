@@ -12,6 +12,7 @@
 #   make torture                         kills, bad input and full disks against every command
 #   make test-web                        the demo's tests, in Chromium
 #   make test-android                    the Android client's core, in LiteRT on this machine's Java
+#   make test-ios                        the iOS client, in LiteRT, with Debian's Swift for Linux
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
@@ -25,6 +26,8 @@ ROUNDS ?= 3000
 PACKAGE ?= $(or $(RUN),runs/latest)/export
 PORT ?= 8000
 CHROMIUM ?=
+# Where Swift is unpacked, once.
+SWIFT ?= .swift
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -42,7 +45,15 @@ KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
 CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
 CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy test-web test-android jdk lint format requirements clean
+# Of Debian 13; of Swift all but its debugger, editors' services and static libraries, half of it.
+DEBIAN := tflite_export/tools/debian.sh
+IOS := tflite_export/ios
+SWIFT_RELEASE := trixie
+SWIFT_PACKAGES := swiftlang libstdc++-14-dev libssl-dev
+SWIFT_LEFT_OUT := usr/share/locale $(addprefix usr/libexec/swift/,bin/lldb* bin/clangd bin/sourcekit-lsp \
+  bin/docc bin/swift-format lib/liblldb* lib/libsourcekitdInProc.so lib/libLTO* lib/swift_static)
+
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy test-web test-android test-ios exported jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -93,10 +104,22 @@ test-web: $(WEB)/node_modules/.installed
 	  node --test --test-concurrency=1 --test-reporter=spec $(WEB)/test/*.test.js
 
 # On this machine's Java, with LiteRT itself in a child process.
-test-android: jdk .venv/.synced $(CORE_TESTS)
-	@test -f $(PACKAGE)/manifest.json || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
+test-android: exported jdk .venv/.synced $(CORE_TESTS)
 	java -Dfedkeyboard.python=$(BIN)/python -Dfedkeyboard.package=$(PACKAGE) \
 	  -cp $(CORE):$(CORE_TESTS):$(KOTLIN)/lib/kotlin-stdlib.jar:$(KOTLIN)/lib/kotlin-test.jar org.fedkeyboard.TestsKt
+
+# The Swift package, and the runtime of it, in the TensorFlow Lite that the simulation's TensorFlow has.
+test-ios: exported .venv/.synced $(SWIFT)/.unpacked
+	@$(IOS)/tools/test.sh "$(SWIFT)" "$(PACKAGE)" $(BIN)/python
+
+# Also the places of what is mounted in it.
+$(SWIFT)/.unpacked:
+	@echo "unpacking Debian's Swift into $(SWIFT) (560 MB to download, 1.5 GB unpacked)"
+	@$(DEBIAN) $(SWIFT_RELEASE) "$(SWIFT)" $(SWIFT_PACKAGES) -- $(foreach path,$(SWIFT_LEFT_OUT),'$(path)')
+	@cd "$(SWIFT)" && mkdir -p proc dev tmp root checkout package tensorflow && touch .unpacked
+
+exported:
+	@test -f "$(PACKAGE)/manifest.json" || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
 
 jdk:
 	@command -v java >/dev/null && command -v npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
@@ -147,4 +170,4 @@ $(UV): Makefile
 	@touch $@
 
 clean:
-	rm -rf .venv .tools .peers $(WEB)/node_modules $(ANDROID)/build $(ANDROID)/tools/node_modules
+	rm -rf .venv .tools .peers $(SWIFT) $(IOS)/build $(WEB)/node_modules $(ANDROID)/build $(ANDROID)/tools/node_modules
