@@ -11,7 +11,8 @@
 #   make test-heavy                      which take longest
 #   make torture                         kills, bad input and full disks against every command
 #   make test-web                        the demo's tests, in Chromium
-#   make test-android                    the Android client's core, in LiteRT on this machine's Java
+#   make test-android                    the Android client's core, in LiteRT on this machine's Java; the
+#                                        rest of it is compiled
 #   make test-ios                        the iOS client, in LiteRT, with Debian's Swift for Linux
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -44,9 +45,16 @@ CORE_TESTS := $(ANDROID)/build/core-tests.jar
 KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
 CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
 CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
+LITERT := $(ANDROID)/build/litert.jar
+LITERT_SOURCES := $(ANDROID)/litert/src/main/kotlin $(ANDROID)/litert/src/androidTest/kotlin
+STUBS := $(ANDROID)/tools/stubs
+# Debian's newest is of API 23, which has all that is used.
+ANDROID_JAR := $(ANDROID)/build/android/usr/share/java/com.android.android-23.jar
+JUNIT := $(ANDROID)/build/android/usr/share/java/junit4.jar
+
+DEBIAN := tflite_export/tools/debian.sh
 
 # Of Debian 13; of Swift all but its debugger, editors' services and static libraries, half of it.
-DEBIAN := tflite_export/tools/debian.sh
 IOS := tflite_export/ios
 SWIFT_RELEASE := trixie
 SWIFT_PACKAGES := swiftlang libstdc++-14-dev libssl-dev
@@ -104,7 +112,7 @@ test-web: $(WEB)/node_modules/.installed
 	  node --test --test-concurrency=1 --test-reporter=spec $(WEB)/test/*.test.js
 
 # On this machine's Java, with LiteRT itself in a child process.
-test-android: exported jdk .venv/.synced $(CORE_TESTS)
+test-android: exported jdk .venv/.synced $(CORE_TESTS) $(LITERT)
 	java -Dfedkeyboard.python=$(BIN)/python -Dfedkeyboard.package=$(PACKAGE) \
 	  -cp $(CORE):$(CORE_TESTS):$(KOTLIN)/lib/kotlin-stdlib.jar:$(KOTLIN)/lib/kotlin-test.jar org.fedkeyboard.TestsKt
 
@@ -122,7 +130,7 @@ exported:
 	@test -f "$(PACKAGE)/manifest.json" || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
 
 jdk:
-	@command -v java >/dev/null && command -v npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
+	@command -v javac >/dev/null && command -v npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
 
 # With nothing but Kotlin's own library, so that no class of Android gets in.
 $(CORE): $(wildcard $(CORE_SOURCES)/org/fedkeyboard/*.kt) $(KOTLIN)/.installed
@@ -130,6 +138,18 @@ $(CORE): $(wildcard $(CORE_SOURCES)/org/fedkeyboard/*.kt) $(KOTLIN)/.installed
 
 $(CORE_TESTS): $(wildcard $(CORE_TEST_SOURCES)/org/fedkeyboard/*.kt) $(CORE)
 	@$(KOTLINC) -cp $(CORE):$(KOTLIN)/lib/kotlin-test.jar -Xfriend-paths=$(CORE) $(CORE_TEST_SOURCES) -d $@
+
+# Compiled, not run. Android's classes and JUnit's are their own; those of LiteRT and of Android's
+# libraries, which no registry but Maven's has, are stubs of the signatures used.
+$(LITERT): $(shell find $(LITERT_SOURCES) $(STUBS) -name '*.kt' -o -name '*.java') $(CORE) | $(ANDROID_JAR)
+	@rm -rf $(ANDROID)/build/stubs && mkdir -p $(ANDROID)/build/stubs
+	@javac -Xlint:all -Werror -cp $(ANDROID_JAR) -d $(ANDROID)/build/stubs $(filter %.java,$^)
+	@$(KOTLINC) -cp $(CORE):$(ANDROID_JAR):$(JUNIT):$(ANDROID)/build/stubs $(LITERT_SOURCES) -d $@
+
+# Of Debian 11, the last with it.
+$(ANDROID_JAR):
+	@echo "unpacking Debian's android.jar into $(ANDROID)/build/android (22 MB to download)"
+	@$(DEBIAN) --alone bullseye $(ANDROID)/build/android libandroid-23-java junit4
 
 $(KOTLIN)/.installed: $(ANDROID)/tools/package.json $(ANDROID)/tools/package-lock.json | jdk
 	@echo "installing the Kotlin compiler into $(ANDROID)/tools (94 MB)"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Unpacks packages of a Debian release, with all that they depend on, into a new directory:
+# Unpacks packages of a Debian release into a new directory, with all that they depend on or alone:
 #
-#   debian.sh RELEASE DIRECTORY PACKAGE... [-- LEFT-OUT-PATH...]
+#   debian.sh [--alone] RELEASE DIRECTORY PACKAGE... [-- LEFT-OUT-PATH...]
 #
 # Installs nothing and needs no root: of a package only its files are taken, its scripts do not run.
 # The mirror is that of this machine's own apt, or DEBIAN_MIRROR; apt checks what comes from it against
@@ -13,6 +13,11 @@ fail() {
     exit 1
 }
 
+alone=
+if [ "$1" = --alone ]; then
+    alone=yes
+    shift
+fi
 release=$1
 # apt takes a relative path for one under its own directories.
 directory=$(realpath -m "$2")
@@ -52,14 +57,18 @@ run_apt() {
         -o Dir::Cache="$apt" -o Dir::Cache::archives="$apt/archives" \
         -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts="$apt/none" \
         -o Dir::Etc::preferences="$apt/none" -o Dir::Etc::preferencesparts="$apt/none" \
-        -o APT::Update::Post-Invoke::=true -o Acquire::Retries=3 "$@" > "$apt/log" 2>&1 || {
+        -o APT::Update::Error-Mode=any -o Acquire::Retries=3 "$@" > "$apt/log" 2>&1 || {
         grep -E '^(E|W|Err)' "$apt/log" >&2 || cat "$apt/log" >&2
         fail "$directory: apt-get could not get$wanted of Debian $release"
     }
 }
 run_apt update
 # shellcheck disable=SC2086
-run_apt install --yes --download-only $wanted
+if [ "$alone" ]; then
+    (cd "$apt/archives" && run_apt download $wanted)
+else
+    run_apt install --yes --download-only $wanted
+fi
 
 # Where a package names /bin it means /usr/bin.
 mkdir -p "$work/root/usr"
