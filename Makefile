@@ -61,7 +61,7 @@ SWIFT_PACKAGES := swiftlang libstdc++-14-dev libssl-dev
 SWIFT_LEFT_OUT := usr/share/locale $(addprefix usr/libexec/swift/,bin/lldb* bin/clangd bin/sourcekit-lsp \
   bin/docc bin/swift-format lib/liblldb* lib/libsourcekitdInProc.so lib/libLTO* lib/swift_static)
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy test-web test-android test-ios exported jdk lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy test-web test-android test-ios tools-web tools-android tools-ios exported jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -125,6 +125,14 @@ $(SWIFT)/.unpacked:
 	@echo "unpacking Debian's Swift into $(SWIFT) (560 MB to download, 1.5 GB unpacked)"
 	@$(DEBIAN) $(SWIFT_RELEASE) "$(SWIFT)" $(SWIFT_PACKAGES) -- $(foreach path,$(SWIFT_LEFT_OUT),'$(path)')
 	@cd "$(SWIFT)" && mkdir -p proc dev tmp root checkout package tensorflow && touch .unpacked
+
+# What the clients' tests need beside a package, so that CI can tell what is missing from what fails.
+tools-web: $(WEB)/node_modules/.installed
+
+tools-android: jdk $(KOTLIN)/.installed $(ANDROID_JAR)
+
+tools-ios: $(SWIFT)/.unpacked
+	@$(IOS)/tools/in_swift.sh "$(SWIFT)" . . . swift --version
 
 exported:
 	@test -f "$(PACKAGE)/manifest.json" || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
