@@ -4,6 +4,7 @@ import ast
 import contextlib
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -144,7 +145,7 @@ ELSEWHERE = {
 # For machines that are not to be had here; the pages that have them say so.
 NOT_HERE = {"gradle :litert:connectedAndroidTest"}
 # Of make's own targets those that no page tells people to call.
-UNTOLD = {"jdk", "format", "clean"}
+UNTOLD = {"tools-web", "tools-android", "tools-ios", "format", "clean"}
 
 
 def name_of(command):
@@ -186,8 +187,11 @@ def test_every_target_is_documented_and_run():
 @pytest.mark.parametrize("command", ELSEWHERE)
 def test_what_is_run_elsewhere_is_there(command):
     where = ELSEWHERE[command]
-    if where.startswith("make "):
-        assert where.removeprefix("make ") in (ROOT / ".ci" / "run").read_text().split()
+    if where.startswith("make test-"):
+        clients = re.search(
+            r"^for client in (.*); do$", (ROOT / ".ci/run").read_text(), re.MULTILINE
+        )
+        assert where.removeprefix("make test-") in clients[1].split()
         return
     path, _, test = where.partition("::")
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))

@@ -111,3 +111,12 @@ def test_without_tff_a_line_says_how_to_install_it(tmp_path):
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     assert line.endswith(f"pip install --no-deps {' '.join(groups['federated'])}")
     assert "jaxlib" in line
+
+
+def test_the_requirements_are_the_locks():
+    """What `make requirements` would write is there: people install by it, without uv."""
+    if not UV.exists():
+        pytest.skip("uv exports them, which make installs")
+    command = [UV, "export", "--locked", "--no-dev", "--no-emit-project", "--quiet", "--no-header"]
+    exported = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "requirements.txt").read_text() == exported

@@ -1,6 +1,6 @@
 """Whether the update that the iOS client wrote is that of a Python phone with the same sentences.
 
-    python -m tflite_export.ios.tools.check_update PACKAGE SENTENCES UPDATE
+    python tflite_export/ios/tools/check_update.py PACKAGE SENTENCES UPDATE
 
 It is read as a server reads it, and says of itself what Python's says. Numbers may differ by what
 two versions of LiteRT do.
@@ -10,9 +10,10 @@ import sys
 
 import numpy as np
 
-from fedkeyboard import model, update
-from tflite_export import phone
-from tflite_export.opened import Package
+from fedkeyboard import model
+from fedkeyboard.tflite_export.phone import phone
+from fedkeyboard.tflite_export.phone.opened import Package
+from fedkeyboard.updates import update_file
 
 # Of the largest change of a weight; two versions of LiteRT differ by some 1e-5 of it.
 _TOLERANCE = 1e-3
@@ -23,7 +24,7 @@ def main() -> None:
     package, sentences, path = sys.argv[1:]
     opened = Package(package)
     expected = phone.learn_from_file(opened, sentences)
-    said = update.read(path, model.weight_shapes(opened.sizes))
+    said = update_file.read(path, model.weight_shapes(opened.sizes))
     exact = {"loss", "learning_rate", "clipping_norm"}
     if said.metadata.model_dump(exclude=exact) != expected.metadata.model_dump(exclude=exact):
         sys.exit(f"{path} says {said.metadata}; Python: {expected.metadata}")

@@ -40,4 +40,4 @@ in_swift swift --version
 build build --package-path "/checkout/$ios" --scratch-path "/checkout/$ios/build/swift5" \
     --target FedKeyboard -Xswiftc -swift-version -Xswiftc 5
 build test --package-path "/checkout/$ios" --scratch-path "/checkout/$ios/build/swift" --disable-swift-testing
-"$python" -m tflite_export.ios.tools.check_update "$package" "$exchange/sentences.txt" "$exchange/update.npz"
+"$python" tflite_export/ios/tools/check_update.py "$package" "$exchange/sentences.txt" "$exchange/update.npz"
