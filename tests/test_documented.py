@@ -143,9 +143,13 @@ ELSEWHERE = {
     ),
 }
 # For machines that are not to be had here; the pages that have them say so.
-NOT_HERE = {"gradle :litert:connectedAndroidTest"}
+NOT_HERE = {
+    "gradle :litert:connectedAndroidTest",
+    "TEST_RUNNER_FEDKEYBOARD_PACKAGE=/path/to/export xcodebuild test -scheme FedKeyboard "
+    "-destination 'platform=iOS Simulator,name=iPhone 16'",
+}
 # Of make's own targets those that no page tells people to call.
-UNTOLD = {"tools-web", "tools-android", "tools-ios", "format", "clean"}
+UNTOLD = {"tools-web", "tools-android", "tools-ios", "exported", "jdk", "format", "clean"}
 
 
 def name_of(command):

@@ -16,7 +16,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setupto
 FOLDERS = {folder: name for name, folder in SETTINGS["package-dir"].items()}
 UV = ROOT / ".tools" / "bin" / "uv"
 # Clients for other platforms, which no Python reads.
-CLIENTS = ("tflite_export/android/", "tflite_export/ios/", "tflite_export/web/")
+CLIENTS = tuple(f"tflite_export/{name}/" for name in ("android", "ios", "web", "tools"))
 
 
 def tracked():
