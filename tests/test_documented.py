@@ -55,7 +55,7 @@ TOYS = {
     "make test": "make test PYTEST_ADDOPTS=tests/fedkeyboard/test_cuts.py",
     "make test-heavy": "make test-heavy PYTEST_ADDOPTS=tests/data/test_bounds.py",
     "python -m pytest tests/fedkeyboard/text": (
-        "{python} -m pytest {root}/tests/fedkeyboard/text/test_spellings.py --rootdir {root}"
+        "env -C {root} {python} -m pytest tests/fedkeyboard/text/test_spellings.py"
     ),
     # One's own text.
     "fedkeyboard prepare --input messages.csv --user-column who --text-column said "
