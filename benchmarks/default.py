@@ -51,7 +51,9 @@ def measure(run: runs.Run) -> dict[str, Any]:
         "unigram": {name: metrics["baselines"]["unigram"][name] for name in _FIGURES},
         "suggestions": suggestions,
         # A terminal's header is in bold, and empty cells are blanks at the end of a line.
-        "printed": [line.rstrip() for line in Text.from_ansi(printed.getvalue()).plain.splitlines()],
+        "printed": [
+            line.rstrip() for line in Text.from_ansi(printed.getvalue()).plain.splitlines()
+        ],
     }
 
 
