@@ -2,8 +2,8 @@
 
     python -m benchmarks.default RUN
 
-Takes them from RUN, which is over and has its package, and writes `benchmarks/results/default.json`:
-the figures, and the lines as `fedkeyboard simulate` prints them.
+Takes them from RUN, which is over and has its package, and writes the figures, and the lines as
+`fedkeyboard simulate` prints them, to `benchmarks/results/default.json`.
 """
 
 import argparse
@@ -45,15 +45,14 @@ def measure(run: runs.Run) -> dict[str, Any]:
         output.print_metrics(metrics)
         for text, of in suggestions.items():
             output.print_suggestions(text, of)
+    # A terminal's header is in bold, and empty cells are blanks at the end of a line.
+    plain = Text.from_ansi(printed.getvalue()).plain.splitlines()
     return {
         "settings": run.config.published(),
         "metrics": {name: metrics[name] for name in _OF_METRICS},
         "unigram": {name: metrics["baselines"]["unigram"][name] for name in _FIGURES},
         "suggestions": suggestions,
-        # A terminal's header is in bold, and empty cells are blanks at the end of a line.
-        "printed": [
-            line.rstrip() for line in Text.from_ansi(printed.getvalue()).plain.splitlines()
-        ],
+        "printed": [line.rstrip() for line in plain],
     }
 
 

@@ -15,7 +15,7 @@ def _problems(root: pathlib.Path) -> Iterator[str]:
     directory = root / claims.DIRECTORY.relative_to(pages.ROOT)
     values, files = sources.read(root), sources.files(root)
     by_page = claims.load("claims", directory)
-    exceptions = claims.Exceptions.load(directory)
+    exceptions = claims.Exceptions(directory)
     read = pages.read(root)
     for page in read:
         tied = []
@@ -39,7 +39,7 @@ def _problems(root: pathlib.Path) -> Iterator[str]:
                         f"{page.name}:{page.line(number.start)}: says {says}, {file} says "
                         f"{number.wanted} ({number.field})"
                     )
-        untied, stale = exceptions.without(page, claims._outside(list(page.numbers()), tied))
+        untied, stale = exceptions.without(page, claims.outside(list(page.numbers()), tied))
         yield from stale
         for start, end in untied:
             yield (
@@ -48,9 +48,7 @@ def _problems(root: pathlib.Path) -> Iterator[str]:
             )
     known = {page.name for page in read}
     yield from (f"claims.toml: no page {name}" for name in by_page)
-    for listed in (*exceptions.texts, *exceptions.sections):
-        if listed["page"] not in known:
-            yield f"exceptions.toml: no page {listed['page']}"
+    yield from (f"exceptions.toml: no page {name}" for name in exceptions.pages.keys() - known)
     yield from exceptions.unused()
     shown = {block.name for page in read for block in page.blocks}
     for name in tables.TABLES.keys() - shown:

@@ -1,7 +1,7 @@
 """The numbers of sentences: each is a value of a result file, or an exception says why not.
 
-`claims.toml` has by page fragments of its sentences, in which `{quality[...]:.1%}` stands for a value
-as `str.format` writes it, and `exceptions.toml` what comes from no file.
+`claims.toml` has by page fragments of its sentences, in which `{quality[...]:.1%}` stands for a
+value as `str.format` writes it, and `exceptions.toml` what comes from no file.
 """
 
 import dataclasses
@@ -16,7 +16,6 @@ from benchmarks.figures.pages import Page
 
 DIRECTORY = pathlib.Path(__file__).parent
 _NUMBER = r"(?<![\d.,])([-+]?\d+(?:[.,]\d+)*(?:e-?\d+)?%?)(?!\d)"
-_TEXT = r"(\S{1,40}?)"
 _FORMATTER = string.Formatter()
 
 
@@ -52,69 +51,67 @@ def find(template: str, page: Page, values: dict[str, Any]) -> Iterator[Told]:
         except (LookupError, AttributeError, TypeError) as error:
             raise LookupError(f"no value {field}") from error
         told = format(value, how)
-        pattern.append(_NUMBER if re.match(r"[-+]?\d", told) else _TEXT)
+        words = r"(\S+" + r" \S+" * told.count(" ") + ")"
+        pattern.append(_NUMBER if re.match(r"[-+]?\d", told) else words)
         wanted.append((told, field))
     for match in re.finditer("".join(pattern), page.folded):
         for i, (told, field) in enumerate(wanted, 1):
             yield Told(*page.span(*match.span(i)), told, field)
 
 
-@dataclasses.dataclass
 class Exceptions:
-    """What is tied to no file, and why; knows which of it a page has use for."""
+    """What is tied to no file, and why; knows which of it the pages had use for."""
 
-    kinds: list[dict[str, str]]
-    texts: list[dict[str, str]]
-    sections: list[dict[str, Any]]
+    def __init__(self, directory: pathlib.Path = DIRECTORY) -> None:
+        self.pages = load("exceptions", directory)
+        self.kinds = [pattern for pattern, _why in self.pages.pop("kinds")]
+        self._used: set[str] = set()
 
-    @classmethod
-    def load(cls, directory: pathlib.Path = DIRECTORY) -> "Exceptions":
-        """Reads the list."""
-        of = load("exceptions", directory)
-        return cls(of["kinds"], of["texts"], of["sections"])
-
-    def without(self, page: Page, untied: list[tuple[int, int]]) -> tuple[list, list[str]]:
+    def without(
+        self, page: Page, numbers: list[tuple[int, int]]
+    ) -> tuple[list[tuple[int, int]], list[str]]:
         """Returns the numbers of a page that no exception is for, and what is stale of the list."""
         stale = []
-        for kind in self.kinds:
-            spans = [match.span() for match in re.finditer(kind["pattern"], page.folded)]
-            left = _outside(untied, [page.span(*span) for span in spans if span[0] < span[1]])
-            kind["used"] = kind.get("used") or len(left) < len(untied)
-            untied = left
-        for text in self.texts:
-            if text["page"] != page.name:
-                continue
-            words = re.escape(" ".join(text["text"].split()))
-            spans = [match.span() for match in re.finditer(words, page.folded)]
-            left = _outside(untied, [page.span(*span) for span in spans])
-            if len(left) == len(untied):
-                what = "has no number without a source" if spans else "is not in the page"
-                stale.append(f"{page.name}: an exception is stale: {text['text']!r} {what}")
-            untied = left
-        for section in self.sections:
-            if section["page"] != page.name:
-                continue
-            span = page.section(section["section"])
-            left = _outside(untied, [span] if span else [])
-            count = len(untied) - len(left)
-            if count != section["numbers"]:
+        of_page = self.pages.get(page.name, {})
+        for pattern in self.kinds:
+            left = outside(numbers, _places(pattern, page))
+            if len(left) < len(numbers):
+                self._used.add(pattern)
+            numbers = left
+        for text, _why in of_page.get("texts", []):
+            places = _places(re.escape(" ".join(text.split())), page)
+            left = outside(numbers, places)
+            if len(left) == len(numbers):
+                what = "has no number without a source" if places else "is not in the page"
+                stale.append(f"{page.name}: an exception is stale: {text!r} {what}")
+            numbers = left
+        for heading, count, _why in of_page.get("sections", []):
+            section = page.section(heading)
+            left = outside(numbers, [section] if section else [])
+            if len(numbers) - len(left) != count:
                 stale.append(
-                    f"{page.name}: under {section['section']!r} {count} numbers come from no "
-                    f"result file, and exceptions.toml knows of {section['numbers']}"
+                    f"{page.name}: under {heading!r} {len(numbers) - len(left)} numbers come from "
+                    f"no result file, and exceptions.toml knows of {count}"
                 )
-            untied = left
-        return untied, stale
+            numbers = left
+        return numbers, stale
 
     def unused(self) -> list[str]:
         """Returns what no page had use for."""
         return [
-            f"exceptions.toml: no page needs the kind {kind['pattern']!r}"
-            for kind in self.kinds
-            if not kind.get("used")
+            f"exceptions.toml: no page needs the kind {pattern!r}"
+            for pattern in self.kinds
+            if pattern not in self._used
         ]
 
 
-def _outside(numbers: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _places(pattern: str, page: Page) -> list[tuple[int, int]]:
+    found = (match.span() for match in re.finditer(pattern, page.folded))
+    return [page.span(*span) for span in found]
+
+
+def outside(numbers: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Returns the numbers that are in none of the stretches."""
     return [
         (start, end)
         for start, end in numbers

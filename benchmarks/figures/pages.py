@@ -17,9 +17,9 @@ PAGES = (
 _BLOCK = re.compile(
     r"^<!-- figures: (?P<name>[\w-]+) -->\n(?P<body>.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL
 )
-# What is shown as it is typed, or not at all: programs, shapes, addresses, markers.
+# What is shown as it is typed, or not at all: programs, addresses, markers, the numbers of a list.
 _CODE = re.compile(
-    r"^```.*?^```$|`[^`]+`|\]\([^)]*\)|https?://[^\s)>]+|<[^>]*>", re.MULTILINE | re.DOTALL
+    r"^```.*?^```$|`[^`]+`|^\d\. |\]\([^)]*\)|https?://[^\s)>]+|<[^>]*>", re.MULTILINE | re.DOTALL
 )
 # A digit that a letter or a letter's hyphen stands before is part of a name: float32, top-1, UTF-8.
 _NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)\d+(?:[.,]\d+)*(?:e-?\d+)?%?")

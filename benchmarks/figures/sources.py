@@ -21,6 +21,7 @@ _OTHERS = {
     "chitchat": "simulation/configs/chitchat.toml",
     "chitchat_full": "simulation/configs/chitchat_full.toml",
     "gboard": "simulation/configs/gboard.toml",
+    "characters": "fedkeyboard/text/characters.json",
 }
 
 
@@ -38,7 +39,9 @@ def read(root: pathlib.Path) -> dict[str, Value]:
     for name, path in files(root).items():
         text = path.read_text(encoding="utf-8")
         of = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        values[name] = of | _MORE.get(name, lambda _: {})(of)
+        size = path.stat().st_size
+        values[name] = of | {"file_kilobytes": size / 1e3, "file_megabytes": size / 1e6}
+        values[name] |= _MORE.get(name, lambda _: {})(of)
     return values
 
 
@@ -51,7 +54,7 @@ def _engine(of: Value) -> Value:
             "of_the_ceilings_time": 1 / row["fraction_of_ceiling"],
             "faster": ours / row["seconds_per_round"],
         }
-    return {"by": dict(by)}
+    return {"by": dict(by), "rounds": len(of["rows"][0]["measurements"])}
 
 
 def _memory(of: Value) -> Value:
@@ -60,6 +63,12 @@ def _memory(of: Value) -> Value:
     return {
         "peaks": peaks,
         "after": after,
+        "few": min(peaks),
+        "many": max(peaks),
+        "early": min(after),
+        "late": max(after),
+        "first_mb": after[min(after)],
+        "last_mb": after[max(after)],
         "peak_ratio": peaks[max(peaks)] / peaks[min(peaks)],
         "after_ratio": after[max(after)] / after[min(after)],
     }
@@ -105,15 +114,19 @@ def _phone(of: Value) -> Value:
         "package_mb": float(checks["files"].split()[2].replace(",", "")) / 1e6,
         "nats": float(checks["weights, inference"].split()[1]),
         "golden_texts": int(checks["golden texts"].split()[0]),
-        "local_step": [
+        "local_step": max(
             float(row["checks"]["a local step"].split()[2]) for row in by["train"].values()
-        ],
+        ),
         "learning_files_step": steps["train"]["int8"] / steps["infer"]["float32"],
     }
 
 
 def _subwords(of: Value) -> Value:
     by = {row["kind"]: row for row in of["rows"]}
+    for row in of["rows"]:
+        # For a range of which only the end has its sign.
+        ends = row["intervals"]["top1_recall"]
+        row["intervals"]["top1_percent"] = [100 * end for end in ends]
     bands = by["word"]["by_frequency"]
     words = sum(band["targets"] for band in bands.values())
     unknown = bands["out of vocabulary"]["targets"]
@@ -127,9 +140,19 @@ def _quality(of: Value) -> Value:
         "whole": whole,
         "last": last,
         "personal_users": of["rows"][0]["personal"]["users"],
+        "weights": _weights(of["rows"][0]["settings"]),
         "perplexity_falls": 1 - after["perplexity"] / before["perplexity"],
         "top3_rises": after["top3_recall"] / before["top3_recall"] - 1,
     }
+
+
+def _weights(settings: Value) -> Value:
+    width, units = settings["model"]["embedding"], settings["model"]["units"]
+    # The vocabulary's words, and the four special entries.
+    entries = settings["tokenizer"]["vocabulary_size"] + 4
+    # Embedding and output bias; three gates of input, output and bias; the projection.
+    count = entries * (width + 1) + 3 * units * (2 * width + 1) + units * width
+    return {"millions": count / 1e6, "megabytes": 4 * count / 1e6}
 
 
 def _reliability(of: Value) -> Value:

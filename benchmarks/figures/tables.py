@@ -185,9 +185,9 @@ def _phone(values: Values) -> Iterator[str]:
 def _engine(values: Values) -> Iterator[str]:
     by = values["engine"]["by"]
     cohorts = list(by)
-    middle = by["typical"]
+    each = by[cohorts[0]]
     first = ("fedkeyboard", "fedkeyboard, bfloat16")
-    others = sorted((name for name in middle if name not in first), key=_times(middle))
+    others = sorted((name for name in each if name not in first), key=lambda of: each[of]["times"])
     rows = []
     for name in (*first, *others):
         figures = (by[cohort].get(name) for cohort in cohorts)
@@ -196,10 +196,6 @@ def _engine(values: Values) -> Iterator[str]:
     ceiling = (f"{by[cohort]['fedkeyboard']['fraction_of_ceiling']:.2f}" for cohort in cohorts)
     rows.append(("of the ceiling, fedkeyboard", *ceiling))
     yield from _rows(("seconds a round (times as long as fedkeyboard)", *cohorts), *rows)
-
-
-def _times(of: dict[str, Any]) -> Any:
-    return lambda name: of[name]["times"]
 
 
 def _memory(values: Values) -> Iterator[str]:
