@@ -4,21 +4,22 @@ Exits with 1 if a page says something else than its file, or a number that is ti
 """
 
 import argparse
+import pathlib
 import sys
 
-from benchmarks.figures import check
+from benchmarks.figures import check, pages
 
 
-def main() -> None:
+def main(root: pathlib.Path = pages.ROOT) -> None:
     """Checks, or writes and checks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--write", action="store_true", help="have tables and sentences say what the files say"
+        "--write", action="store_true", help="have the pages say what the files say"
     )
     if parser.parse_args().write:
-        for name in check.write():
+        for name in check.write(root):
             print(f"{name} has changed")
-    found = check.problems()
+    found = check.problems(root)
     for line in found:
         print(line)
     if found:

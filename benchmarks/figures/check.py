@@ -1,12 +1,13 @@
 """What differs between the pages and the result files, and which numbers have no source."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterator
 
-from benchmarks.figures import claims, pages, sources, tables
+from benchmarks.figures import claims, pages, pictures, sources, tables
 
 
-def problems(root: pathlib.Path = pages.ROOT) -> list[str]:
+def problems(root: pathlib.Path) -> list[str]:
     """Returns a line for each thing that is not as it should be: page, line, what, and instead."""
     return list(_problems(root))
 
@@ -21,7 +22,7 @@ def _problems(root: pathlib.Path) -> Iterator[str]:
         tied = []
         for block in page.blocks:
             tied.append((block.start, block.end))
-            yield from _of_block(page, block, values)
+            yield from _of_block(page, block, values, files)
         for template in by_page.pop(page.name, {}).get("claims", []):
             try:
                 told = list(claims.find(template, page, values))
@@ -52,14 +53,17 @@ def _problems(root: pathlib.Path) -> Iterator[str]:
     yield from exceptions.unused()
     shown = {block.name for page in read for block in page.blocks}
     for name in tables.TABLES.keys() - shown:
-        yield f"no page has the table {name}: <!-- figures: {name} -->"
+        yield f"no page has the table {name}, between <!-- figures: {name} --> and <!-- end -->"
+    yield from pictures.problems(root)
 
 
-def _of_block(page: pages.Page, block: pages.Block, values: tables.Values) -> Iterator[str]:
+def _of_block(
+    page: pages.Page, block: pages.Block, values: tables.Values, files: dict[str, pathlib.Path]
+) -> Iterator[str]:
     if block.name not in tables.TABLES:
         yield f"{page.name}:{page.line(block.start)}: no table is called {block.name}"
         return
-    file = tables.SOURCES[block.name]
+    file = files[tables.SOURCES[block.name]].name
     says = page.text[block.start : block.end].splitlines()
     wanted = tables.lines(block.name, values)
     for i in range(max(len(says), len(wanted))):
@@ -68,7 +72,7 @@ def _of_block(page: pages.Page, block: pages.Block, values: tables.Values) -> It
         if is_there != should_be:
             yield (
                 f"{page.name}:{page.line(block.start) + i}: says {is_there}\n"
-                f"    benchmarks/results/{file}.json says {should_be}"
+                f"    benchmarks/results/{file} says {should_be}"
             )
 
 
@@ -76,11 +80,11 @@ def _around(page: pages.Page, start: int, end: int) -> str:
     return "…" + " ".join(page.text[max(0, start - 30) : end + 30].split()) + "…"
 
 
-def write(root: pathlib.Path = pages.ROOT) -> list[str]:
-    """Has the pages say what the files say, in tables and sentences; returns the pages changed."""
+def write(root: pathlib.Path) -> list[str]:
+    """Has tables, sentences and the picture say what the files say; returns what has changed."""
     values = sources.read(root)
     by_page = claims.load("claims", root / claims.DIRECTORY.relative_to(pages.ROOT))
-    changed = []
+    changed = pictures.write(root)
     for page in pages.read(root):
         edits = {
             (block.start, block.end): "".join(f"{line}\n" for line in lines)
@@ -89,8 +93,10 @@ def write(root: pathlib.Path = pages.ROOT) -> list[str]:
             for lines in [tables.lines(block.name, values)]
         }
         for template in by_page.get(page.name, {}).get("claims", []):
-            for number in claims.find(template, page, values):
-                edits[number.start, number.end] = number.wanted
+            # Of a claim of no value, `problems` tells.
+            with contextlib.suppress(LookupError, ValueError):
+                for number in claims.find(template, page, values):
+                    edits[number.start, number.end] = number.wanted
         text = page.text
         for (start, end), new in sorted(edits.items(), reverse=True):
             text = text[:start] + new + text[end:]
