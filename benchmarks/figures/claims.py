@@ -50,7 +50,10 @@ def find(template: str, page: Page, values: dict[str, Any]) -> Iterator[Told]:
             value, _ = _FORMATTER.get_field(field, (), values)
         except (LookupError, AttributeError, TypeError) as error:
             raise LookupError(f"no value {field}") from error
-        told = format(value, how)
+        try:
+            told = format(value, how)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{field} cannot be written as {how}") from error
         words = r"(\S+" + r" \S+" * told.count(" ") + ")"
         pattern.append(_NUMBER if re.match(r"[-+]?\d", told) else words)
         wanted.append((told, field))
