@@ -35,7 +35,8 @@ _KINDS = {"word": "words", "unigram": "pieces, unigram", "bpe": "pieces, bpe"}
 
 def lines(name: str, values: Values) -> list[str]:
     """Returns a table's lines."""
-    return list(TABLES[name](values))
+    # Without the blank ones some readers take the markers for a part of the table.
+    return ["", *TABLES[name](values), ""]
 
 
 def _rows(*rows: tuple[str, ...]) -> Iterator[str]:

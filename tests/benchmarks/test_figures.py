@@ -87,10 +87,11 @@ def test_a_digit_of_any_table_counts(root, name):
 
 
 def test_a_table_with_fewer_or_more_lines_is_told(root):
-    last = tables.lines("engine", sources.read(root))[-1]
-    edit(root / "benchmarks/README.md", f"{last}\n", "")
-    (problem,) = check.problems(root)
+    *_, last, blank = tables.lines("engine", sources.read(root))
+    edit(root / "benchmarks/README.md", f"{last}\n{blank}\n", "")
+    problem, of_blank = check.problems(root)
     assert "says nothing" in problem and problem.endswith(f"says {last}")
+    assert "says nothing" in of_blank
     edit(
         root / "benchmarks/README.md", "<!-- figures: memory -->\n", "<!-- figures: memory -->\n\n"
     )
