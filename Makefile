@@ -7,6 +7,7 @@
 #   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
 #   make evaluate|export|verify|personalize|compare RUN=D
 #   make demo [RUN=D|PACKAGE=D] [PORT=N] a keyboard in a web page, of an exported package
+#   make figures [WRITE=1]               hold README's and the documents' figures against result files
 #   make test                            the tests, but for those of
 #   make test-heavy                      which take longest
 #   make torture                         kills, bad input and full disks against every command
@@ -23,6 +24,7 @@ SET ?=
 POPULATION ?=
 SPLIT ?= test
 QUICK ?=
+WRITE ?=
 ROUNDS ?= 3000
 PACKAGE ?= $(or $(RUN),runs/latest)/export
 PORT ?= 8000
@@ -61,7 +63,7 @@ SWIFT_PACKAGES := swiftlang libstdc++-14-dev libssl-dev
 SWIFT_LEFT_OUT := usr/share/locale $(addprefix usr/libexec/swift/,bin/lldb* bin/clangd bin/sourcekit-lsp \
   bin/docc bin/swift-format lib/liblldb* lib/libsourcekitdInProc.so lib/libLTO* lib/swift_static)
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy test-web test-android test-ios tools-web tools-android tools-ios exported jdk lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark figures demo test test-heavy test-web test-android test-ios tools-web tools-android tools-ios exported jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -95,6 +97,9 @@ torture: .venv/.synced
 
 benchmark: .venv/.synced
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+figures: .venv/.synced
+	@$(BIN)/python -m benchmarks.figures $(if $(WRITE),--write)
 
 demo: $(WEB)/node_modules/.installed
 	@exec node $(WEB)/serve.js "$(PACKAGE)" "$(PORT)"

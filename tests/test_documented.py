@@ -52,6 +52,7 @@ TOYS = {
     "make sweep CONFIG=F OUT=D": "make sweep CONFIG={place}/sweep.toml "
     "POPULATION={place}/tiny.sqlite OUT={place}/sweep",
     "make lint": "make lint",
+    "make figures": "make figures",
     "make test": "make test PYTEST_ADDOPTS=tests/fedkeyboard/test_cuts.py",
     "make test-heavy": "make test-heavy PYTEST_ADDOPTS=tests/data/test_bounds.py",
     "python -m pytest tests/fedkeyboard/text": (
@@ -135,6 +136,10 @@ ELSEWHERE = {
         "tests/benchmarks/test_toys.py::test_baseline_settings"
     ),
     "python -m benchmarks.phone RUN": "tests/benchmarks/test_toys.py::test_phone",
+    "python -m benchmarks.default RUN": "tests/benchmarks/test_toys.py::test_default",
+    "make figures WRITE=1": (
+        "tests/benchmarks/test_figures.py::test_writing_has_pages_and_picture_say_it"
+    ),
     "make torture": "tests/benchmarks/test_toys.py::test_reliability",
     "make torture QUICK=1": "tests/benchmarks/test_toys.py::test_reliability",
     "make torture RESUME=1": "tests/benchmarks/test_toys.py::test_reliability",

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmarks import (
     accuracy,
     baseline_settings,
     cohorts,
+    default,
     engine,
     entrants,
     fleet,
@@ -179,6 +181,20 @@ def test_phone(tiny, written, monkeypatch):
         ("model_train.tflite", "float32"),
     }
     assert set(written("phone")["accuracy"]["inference"]) == {"float32", "float16", "int8"}
+
+
+def test_default(tiny, written, monkeypatch):
+    """The lines are those with which `fedkeyboard simulate` ends, but for where things are."""
+    run = tiny / "run"
+    command = [pathlib.Path(sys.executable).with_name("fedkeyboard"), "simulate", "--resume"]
+    again = [*command, "--out", run, "--population", tiny / "tiny.sqlite"]
+    done = subprocess.run(again, check=True, capture_output=True, text=True)
+    called(default, run, monkeypatch=monkeypatch)
+    simulated = [line.rstrip() for line in done.stdout.splitlines()]
+    printed = written("default")["printed"]
+    assert simulated[: len(printed)] == printed
+    assert simulated[len(printed)].startswith("run ")
+    assert len(printed) == 8 + len(written("default")["suggestions"])
 
 
 def test_quality(tiny, written, tmp_path, monkeypatch):
