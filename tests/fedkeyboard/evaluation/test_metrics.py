@@ -120,6 +120,23 @@ def test_report_over_users():
     assert report["by"]["sentences"]["32-99"]["users"] == 1
 
 
+def test_distribution_by_hand():
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 102)).tolist()
+    assert metrics.distribution(values) == {
+        "mean": 51,
+        "worst_decile": 5.5,  # Of 101 values the lowest ten.
+        **{f"p{p}": 1 + p for p in (10, 25, 50, 75, 90)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("users", "lowest"), [(1, 1), (9, 1), (10, 1), (19, 1), (20, 2), (29, 2), (30, 3)]
+)
+def test_the_worst_decile_is_a_tenth_and_one_at_least(users, lowest):
+    values = [float(2**i) for i in range(users)]
+    assert metrics.distribution(values)["worst_decile"] == sum(values[:lowest]) / lowest
+
+
 def test_no_users():
     report = metrics.report([], {})
     assert report["top1_recall"] is None and report["per_user"]["top1_recall"]["p50"] is None
