@@ -9,6 +9,7 @@
 #   make demo [RUN=D|PACKAGE=D] [PORT=N] a keyboard in a web page, of an exported package
 #   make test                            the tests, but for those of
 #   make test-heavy                      which take longest
+#   make mutants [MODULES=F SAMPLE=N]    which small changes of the code its tests would not notice
 #   make torture                         kills, bad input and full disks against every command
 #   make test-web                        the demo's tests, in Chromium
 #   make test-android                    the Android client's core, in LiteRT on this machine's Java
@@ -25,6 +26,9 @@ ROUNDS ?= 3000
 PACKAGE ?= $(or $(RUN),runs/latest)/export
 PORT ?= 8000
 CHROMIUM ?=
+MODULES ?=
+SAMPLE ?=
+JOBS ?=
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -42,7 +46,7 @@ KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
 CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
 CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy test-web test-android jdk lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy mutants test-web test-android jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -87,6 +91,10 @@ test: .venv/.synced
 # What takes long and is the same in a smaller way in the others: sweeps, kills of whole commands.
 test-heavy: .venv/.synced
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m heavy
+
+# Hours for all; it goes on where it was stopped. SAMPLE=40 is what tests/mutants/README.md tells of.
+mutants: .venv/.synced
+	PYTHONPATH=tests $(BIN)/python -m mutants $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(JOBS),--jobs $(JOBS))
 
 test-web: $(WEB)/node_modules/.installed
 	@export PACKAGE="$(PACKAGE)" CHROMIUM="$(CHROMIUM)"; node $(WEB)/test/settings.js && \

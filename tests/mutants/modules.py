@@ -1,0 +1,62 @@
+"""Which tests are about which module.
+
+A mutant is held against these alone: what other tests would say of it is chance, and takes long.
+Heavy ones are left out, as in `make test`.
+"""
+
+# By file: the tests that are about it.
+TESTS = {
+    "data/chats.py": "data/test_chats.py data/test_bounds.py",
+    "data/cleaning.py": "data/test_cleaning.py",
+    "data/corpora.py": "data/test_corpora.py data/test_formats.py data/test_bounds.py",
+    "data/json_text.py": "data/test_bounds.py data/test_leaf.py data/test_chats.py",
+    "data/leaf.py": "data/test_leaf.py",
+    "data/links.py": "data/test_cleaning.py",
+    "data/messages.py": "data/test_chats.py data/test_corpora.py data/test_prepare.py",
+    "data/opened.py": "data/test_formats.py data/test_bounds.py data/test_corpora.py",
+    "data/parquet.py": "data/test_parquet.py",
+    "data/population.py": "data/test_population.py data/test_voices.py",
+    "data/prepare.py": "data/test_prepare.py data/test_prepare_failures.py data/test_voices.py",
+    "data/seals.py": "data/test_seals.py data/test_population.py",
+    "data/staging.py": "data/test_prepare.py data/test_prepare_failures.py",
+    "data/statistics.py": "data/test_statistics.py",
+    "data/tables.py": "data/test_corpora.py data/test_formats.py data/test_bounds.py",
+    "data/tff_clients.py": "data/test_tff_clients.py",
+    "data/times.py": "data/test_corpora.py data/test_chats.py",
+    "data/voices.py": "data/test_voices.py",
+    "data/whatsapp.py": "data/test_chats.py data/test_bounds.py",
+    "data/writing.py": "data/test_prepare.py data/test_prepare_failures.py",
+    "fedkeyboard/algorithms/local_training.py": "fedkeyboard/algorithms/test_local_training.py",
+    "fedkeyboard/evaluation/kneser_ney.py": "fedkeyboard/evaluation/test_kneser_ney.py",
+    "fedkeyboard/evaluation/metrics.py": "fedkeyboard/evaluation/test_metrics.py",
+    "fedkeyboard/text/words.py": "fedkeyboard/text/test_words.py",
+    "fedkeyboard/updates/admission.py": "fedkeyboard/updates simulation/test_aggregation.py",
+    "fedkeyboard/updates/update_file.py": "fedkeyboard/updates",
+    "fedkeyboard/updates/update_round.py": "simulation/test_aggregation.py",
+    "simulation/cohorts.py": "simulation/test_cohorts.py",
+    "simulation/fleet/feasibility.py": "simulation/fleet",
+    "simulation/fleet/fleet.py": "simulation/fleet",
+    "simulation/fleet/fleet_round.py": "simulation/fleet",
+    "simulation/fleet/habits.py": "simulation/fleet",
+    "simulation/fleet/knowledge.py": "simulation/fleet",
+    "simulation/fleet/participation.py": "simulation/fleet",
+    "simulation/fleet/plan.py": "simulation/fleet",
+    "simulation/fleet/reporting.py": "simulation/fleet",
+    "simulation/fleet/selection.py": "simulation/fleet",
+    "tflite_export/package.py": "tflite_export/test_package.py",
+    "tflite_export/verify.py": "tflite_export/test_verify.py",
+}
+# Loaded before the tests are: what they need and takes long. Nothing of fedkeyboard's own, since
+# a module that is imported already is not replaced.
+LOADED = (
+    *("numpy", "scipy.stats", "scipy.special", "pyarrow.parquet", "pydantic", "hypothesis.extra"),
+    *("sentencepiece", "nltk", "regex", "matplotlib.pyplot", "chitchat_dataset", "optuna", "typer"),
+    *("rich.console", "tensorflow", "tensorflow_federated", "ai_edge_litert.interpreter"),
+    "ai_edge_litert.schema_py_generated",
+)
+
+
+def import_name(path: str) -> str:
+    """Returns the name by which a file's module is imported."""
+    parts = path.removesuffix(".py").split("/")
+    return ".".join(parts if parts[0] == "fedkeyboard" else ["fedkeyboard", *parts])
