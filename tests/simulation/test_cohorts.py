@@ -85,4 +85,12 @@ def test_validation_is_on_validation_users_and_always_the_same(reader):
     )
     # Not always the first: who of n is not drawn in 50 seeds has the chance (1 - 1 / n)^50.
     assert len(drawn) > len(everybody) / 2
+    # Nobody twice.
+    everyone = collections.Counter(
+        scoring.trimmed(reader.text(p).rows[:7]).tobytes()
+        for p in reader.population.phones("validation")
+    )
+    assert everyone == collections.Counter(
+        scoring.trimmed(rows).tobytes() for rows in reader.validation_rows(10**6, 7)
+    )
     assert len(reader.validation_rows(10**6, 7)) == len(reader.population.phones("validation"))
