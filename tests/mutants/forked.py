@@ -18,12 +18,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
+MORE = 3.0  # Seconds that a mutant may take beyond thrice what it takes without the change.
 _MOST_MEMORY = 8 << 30  # Bytes, of a mutant that takes more and more.
 
 
@@ -35,8 +37,10 @@ class Job(NamedTuple):
       path: Its file.
       source: What stands in its place.
       tests: Files or directories.
-      only: Tests' ids, of those that may find it, in this order; if there are none, all of them.
-      seconds: Of the processor's time that it may take; thrice as much of the clock's.
+      only: Tests that may find it, in this order, and the seconds that each takes without it; if
+        there are none, all of them.
+      seconds: Of the processor's time that it may take; ten times as much of the clock's, since
+        a machine may have other work.
       trace: Whether to tell which tests run which lines.
     """
 
@@ -44,7 +48,7 @@ class Job(NamedTuple):
     path: pathlib.Path
     source: str
     tests: Sequence[str]
-    only: Sequence[str] = ()
+    only: Mapping[str, float] = types.MappingProxyType({})
     seconds: float = 600.0
     trace: bool = False
 
@@ -100,7 +104,7 @@ class _Running:
 
     def outcome(self) -> Outcome | None:
         """Returns what came of it, None as long as it runs."""
-        late = time.monotonic() - self._began > 3 * self.job.seconds
+        late = time.monotonic() - self._began > 10 * self.job.seconds
         if late:
             self._kill()
         pid, status, used = os.wait4(self._pid, 0 if late else os.WNOHANG)
@@ -136,8 +140,7 @@ def _child(job: Job, folder: pathlib.Path) -> int:
             os.dup2(nothing.fileno(), number)
     # Of Python, where they are not those: within pytest.
     sys.stdout = sys.stderr = os.fdopen(1, "w", closefd=False)
-    limit = int(job.seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+    _limit(job.seconds)
     resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
     sys.meta_path.insert(0, _Finder(job))
@@ -147,6 +150,11 @@ def _child(job: Job, folder: pathlib.Path) -> int:
     code = pytest.main([*options, f"--basetemp={folder / 'tmp'}", *job.tests], plugins=[watch])
     (folder / "said.json").write_text(json.dumps({"failed": watch.failed, "tests": watch.tests}))
     return int(code)
+
+
+def _limit(seconds: float) -> None:
+    """Has the process end, by SIGXCPU, when it has taken so much of the processor's time."""
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, resource.RLIM_INFINITY))
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -193,6 +201,8 @@ class _Watch:
     def pytest_runtest_protocol(self, item):
         self._lines = set()
         began = time.process_time()
+        if item.nodeid in self._job.only:
+            _limit(began + MORE + 3 * self._job.only[item.nodeid])
         if self._job.trace:
             sys.settrace(self._trace)
         try:

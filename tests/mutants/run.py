@@ -11,8 +11,6 @@ from mutants import changes, forked, modules
 from mutants.changes import Mutant
 from mutants.forked import Job, Outcome
 
-_MORE = 5.0  # Seconds that a mutant may take beyond thrice what its tests take without it.
-
 
 class Record:
     """What is known, in a file that is replaced whole after each mutant.
@@ -94,7 +92,7 @@ def run(
         jobs[mutant] = job._replace(
             source=changed,
             only=_covering(without, _statement(source, mutant.line)),
-            seconds=_MORE + 3 * without.seconds,
+            seconds=forked.MORE + 3 * without.seconds,
             trace=False,
         )
     by_source = {each.source: mutant for mutant, each in jobs.items()}
@@ -122,7 +120,7 @@ def _line(
     }
 
 
-def _covering(without: Outcome, lines: set[int]) -> list[str]:
+def _covering(without: Outcome, lines: set[int]) -> dict[str, float]:
     """Returns the tests that run some lines, a file's together, quick ones first."""
     covering = {
         name: seconds for name, (seconds, ran) in without.tests.items() if not lines.isdisjoint(ran)
@@ -131,7 +129,8 @@ def _covering(without: Outcome, lines: set[int]) -> list[str]:
     for name, seconds in covering.items():
         file = name.split("::")[0]
         least[file] = min(seconds, least.get(file, seconds))
-    return sorted(covering, key=lambda name: (least[name.split("::")[0]], covering[name]))
+    order = sorted(covering, key=lambda name: (least[name.split("::")[0]], covering[name]))
+    return {name: covering[name] for name in order}
 
 
 def _statement(source: str, line: int) -> set[int]:

@@ -141,9 +141,17 @@ def test_what_breaks_while_it_is_imported_is_killed(project):
     assert outcome(project, "import os; os.kill(os.getpid(), 11)\n").result == forked.KILLED
 
 
+def test_a_test_that_takes_much_longer_than_without_the_change_is_timed_out(project, monkeypatch):
+    monkeypatch.setattr(forked, "MORE", 0.0)
+    endless = SOURCE.replace("number // 2", "number * 2")
+    only = {"tests/test_halves.py::test_one": 0.1, "tests/test_halves.py::test_slow": 0.1}
+    late = outcome(project, endless, only=only, seconds=100.0)
+    assert late.result == forked.TIMED_OUT and late.seconds < 20
+
+
 def test_what_sleeps_is_timed_out_by_the_clock(project):
     source = "import time; time.sleep(60)\n" + SOURCE
-    assert outcome(project, source, seconds=0.3).result == forked.TIMED_OUT
+    assert outcome(project, source, seconds=0.1).result == forked.TIMED_OUT
 
 
 def test_tests_run_in_the_order_that_is_asked_for_and_tell_their_lines(project):
@@ -158,8 +166,8 @@ def test_tests_run_in_the_order_that_is_asked_for_and_tell_their_lines(project):
     }
     both = SOURCE.replace("return count", "return count + 1")
     slow, one = (f"tests/test_halves.py::{name}" for name in ("test_slow", "test_one"))
-    assert list(outcome(project, both, only=[one, slow]).tests) == [one]
-    assert outcome(project, both, only=[slow]).by == slow
+    assert list(outcome(project, both, only={one: 0.1, slow: 0.1}).tests) == [one]
+    assert outcome(project, both, only={slow: 0.1}).by == slow
 
 
 LARGER = "def larger(a, b):\n    return a if a > b else b\n"
