@@ -69,6 +69,12 @@ def test_a_value_may_be_long_and_its_bound_is_exact(monkeypatch):
     assert JsonText(io.StringIO('"' + "a" * 98 + '"')).value() == "a" * 98
     with pytest.raises(json_text.TooLong):
         JsonText(io.StringIO('"' + "a" * 200)).value()
+    # What is read at once may end within a value; what came before it does not count.
+    monkeypatch.setattr(json_text, "_LEAST_READ", 90)
+    content = JsonText(io.StringIO(json.dumps(["a" * 30] * 50)))
+    assert [content.value() for _ in content.elements()] == ["a" * 30] * 50
+    monkeypatch.setattr(json_text, "_LEAST_READ", 100)
+    assert JsonText(io.StringIO('"' + "a" * 99 + '"')).value() == "a" * 99
 
 
 def test_what_is_passed_over_may_be_of_any_size(monkeypatch):
