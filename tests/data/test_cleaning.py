@@ -108,6 +108,12 @@ def test_placeholders_are_dropped(text):
     assert clean([(None, text)], ALL).counts == {PLACEHOLDER: 1}
 
 
+def test_what_is_long_is_no_placeholder():
+    """Nobody looks at all of a text of megabytes to know that it is none."""
+    assert links.is_placeholder("<" + "null".ljust(57) + ">")
+    assert not links.is_placeholder("<" + "null".ljust(58) + ">")
+
+
 def test_a_user_with_too_few_is_left_out():
     texts = ["one two", "two three", "three four", "four"]
     assert kept(*texts, cleaning=Cleaning(minimum_sentences=3)) == texts[:3]
