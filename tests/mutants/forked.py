@@ -26,7 +26,8 @@ import pytest
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 MORE = 3.0  # Seconds that a mutant may take beyond thrice what it takes without the change.
-_MOST_MEMORY = 8 << 30  # Bytes, of a mutant that takes more and more.
+# Bytes, of a mutant that takes more and more.
+_MOST_MEMORY, _MOST_OF_FILE = 8 << 30, 1 << 30
 
 
 class Job(NamedTuple):
@@ -142,6 +143,7 @@ def _child(job: Job, folder: pathlib.Path) -> int:
     sys.stdout = sys.stderr = os.fdopen(1, "w", closefd=False)
     _limit(job.seconds)
     resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_OF_FILE, _MOST_OF_FILE))
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
     sys.meta_path.insert(0, _Finder(job))
     watch = _Watch(job)

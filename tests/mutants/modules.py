@@ -13,7 +13,7 @@ TESTS = {
     "data/leaf.py": "data/test_leaf.py",
     "data/links.py": "data/test_cleaning.py",
     "data/messages.py": "data/test_messages.py data/test_chats.py",
-    "data/opened.py": "data/test_formats.py data/test_bounds.py data/test_corpora.py",
+    "data/opened.py": "data/test_opened.py data/test_formats.py data/test_bounds.py",
     "data/parquet.py": "data/test_parquet.py",
     "data/population.py": "data/test_population.py data/test_voices.py",
     "data/prepare.py": "data/test_prepare.py data/test_prepare_failures.py data/test_voices.py",
