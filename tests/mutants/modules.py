@@ -8,7 +8,7 @@ Heavy ones are left out, as in `make test`.
 TESTS = {
     "data/chats.py": "data/test_chats.py data/test_bounds.py",
     "data/cleaning.py": "data/test_cleaning.py",
-    "data/corpora.py": "data/test_corpora.py data/test_formats.py data/test_chats.py",
+    "data/corpora.py": "data/test_form.py data/test_corpora.py data/test_formats.py",
     "data/json_text.py": "data/test_bounds.py data/test_leaf.py data/test_chats.py",
     "data/leaf.py": "data/test_leaf.py",
     "data/links.py": "data/test_cleaning.py",
