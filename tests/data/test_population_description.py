@@ -3,6 +3,9 @@
 import pytest
 
 from fedkeyboard.data import population
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.population import Population
+from fedkeyboard.data.prepare import prepare
 
 MOST = 2**40
 
@@ -70,3 +73,11 @@ def test_descriptions_that_are_taken(changes):
 def test_descriptions_that_nobody_wrote(changes):
     with pytest.raises(ValueError):
         population._Description.model_validate(described(**changes))
+
+
+def test_a_source_may_have_a_long_name(few, tmp_path):
+    """As JSON each of its letters is six."""
+    name = "é" * 10_000
+    prepare(few, tmp_path / "it.sqlite", source=name, cleaning=Cleaning())
+    with Population.open(tmp_path / "it.sqlite") as opened:
+        assert opened.description["source"] == name
