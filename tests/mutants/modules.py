@@ -22,7 +22,7 @@ TESTS = {
     "data/statistics.py": "data/test_statistics.py",
     "data/tables.py": "data/test_corpora.py data/test_formats.py data/test_bounds.py",
     "data/tff_clients.py": "data/test_tff_clients.py",
-    "data/times.py": "data/test_corpora.py data/test_chats.py",
+    "data/times.py": "data/test_times.py",
     "data/voices.py": "data/test_voices.py",
     "data/whatsapp.py": "data/test_chats.py data/test_bounds.py",
     "data/writing.py": "data/test_prepare.py data/test_prepare_failures.py",
