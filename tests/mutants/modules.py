@@ -24,7 +24,7 @@ TESTS = {
     "data/tff_clients.py": "data/test_tff_clients.py",
     "data/times.py": "data/test_times.py",
     "data/voices.py": "data/test_voices.py",
-    "data/whatsapp.py": "data/test_chats.py data/test_bounds.py",
+    "data/whatsapp.py": "data/test_whatsapp.py data/test_chats.py",
     "data/writing.py": "data/test_prepare.py data/test_prepare_failures.py",
     "fedkeyboard/algorithms/local_training.py": "fedkeyboard/algorithms/test_local_training.py",
     "fedkeyboard/evaluation/kneser_ney.py": "fedkeyboard/evaluation/test_kneser_ney.py",
