@@ -31,7 +31,7 @@ TESTS = {
     "fedkeyboard/evaluation/metrics.py": "fedkeyboard/evaluation/test_metrics.py",
     "fedkeyboard/text/words.py": "fedkeyboard/text/test_words.py",
     "fedkeyboard/updates/admission.py": "fedkeyboard/updates/test_admission.py",
-    "fedkeyboard/updates/update_file.py": "fedkeyboard/updates/test_update_file.py",
+    "fedkeyboard/updates/update_file.py": "fedkeyboard/updates",
     "fedkeyboard/updates/update_round.py": "fedkeyboard/updates/test_update_round.py",
     "simulation/cohorts.py": "simulation/test_cohorts.py",
     "simulation/fleet/feasibility.py": "simulation/fleet",
