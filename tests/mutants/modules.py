@@ -42,7 +42,9 @@ TESTS = {
     "simulation/fleet/participation.py": "simulation/fleet/test_participation.py",
     "simulation/fleet/plan.py": "simulation/fleet/test_plan.py",
     "simulation/fleet/reporting.py": "simulation/fleet/test_reporting.py",
-    "simulation/fleet/selection.py": "simulation/fleet/test_selection.py simulation/fleet/test_fleet.py",
+    "simulation/fleet/selection.py": (
+        "simulation/fleet/test_selection.py simulation/fleet/test_fleet.py"
+    ),
     "tflite_export/package.py": "tflite_export/test_package.py",
     "tflite_export/verify.py": "tflite_export/test_verify.py",
 }
