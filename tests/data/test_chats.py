@@ -186,7 +186,7 @@ def test_rows_of_telegram(whole, tmp_path):
 
 
 def test_a_message_may_be_long(tmp_path):
-    text = "hello there " * 60_000
+    text = "hello there " * 250_000  # Some blocks of what is read at once.
     (tmp_path / "sms.xml").write_text(SMS.replace("how are you", text.strip()))
     messages, _ = read(tmp_path / "sms.xml")
     assert [len(text) for _, _, text in messages] == [13, len(text) - 1]

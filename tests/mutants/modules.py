@@ -35,7 +35,7 @@ TESTS = {
     "fedkeyboard/updates/update_round.py": "fedkeyboard/updates/test_update_round.py",
     "simulation/cohorts.py": "simulation/test_cohorts.py",
     "simulation/fleet/feasibility.py": "simulation/fleet/test_feasibility.py",
-    "simulation/fleet/fleet.py": "simulation/fleet/test_fleet.py",
+    "simulation/fleet/fleet.py": "simulation/fleet/test_fleet.py simulation/fleet/test_bytes.py",
     "simulation/fleet/fleet_round.py": "simulation/fleet/test_fleet_report.py",
     "simulation/fleet/habits.py": "simulation/fleet/test_habits.py",
     "simulation/fleet/knowledge.py": "simulation/fleet/test_knowledge.py",
