@@ -1,5 +1,8 @@
 """What a population file must say of itself to be read: up to each bound, and beyond it."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from fedkeyboard.data import population
@@ -81,3 +84,23 @@ def test_a_source_may_have_a_long_name(few, tmp_path):
     prepare(few, tmp_path / "it.sqlite", source=name, cleaning=Cleaning())
     with Population.open(tmp_path / "it.sqlite") as opened:
         assert opened.description["source"] == name
+
+
+def test_pages_of_any_size(population_file, refuses):
+    """SQLite writes the largest one, of 64 KB, as 1."""
+    with contextlib.closing(sqlite3.connect(population_file)) as connection:
+        connection.executescript("PRAGMA page_size = 65536; VACUUM;")
+    content = population_file.read_bytes()
+    assert content[16:18] == b"\0\1" and len(content) % 65536 == 0
+    with Population.open(population_file) as opened:
+        assert opened.sentences(0)
+    population_file.write_bytes(content[:-1])
+    with refuses(population_file, "cut short"):
+        Population.open(population_file)
+
+
+def test_what_is_no_population(population_file, tmp_path):
+    assert population.is_population(population_file)
+    (tmp_path / "text").write_text("user,text")
+    for other in (tmp_path / "none", tmp_path / "text" / "below", tmp_path / "text", tmp_path):
+        assert not population.is_population(other)

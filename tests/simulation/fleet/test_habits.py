@@ -147,6 +147,40 @@ def test_available_as_the_windows_of_each_day(of):
     assert there > 200
 
 
+def test_rates_phone_by_phone():
+    of, seed = config.Habits(desk_hours=9.0, days=0.6, nights=0.7), 7
+    some = np.arange(200)
+    expected = []
+    for phone in some.tolist():
+        of_bed, of_wake, of_nights, of_days = (drawn(seed, i, phone) for i in (1, 2, 3, 4))
+        bed = NIGHT.bed + NIGHT.bed_deviation * 0.8**0.5 * special.ndtri(of_bed)
+        wake = NIGHT.wake + NIGHT.wake_deviation * special.ndtri(of_wake)
+        nights = of_nights ** (1 / 0.7 - 1) * min(max(wake - bed, 0), 24) / 24
+        # The mean of an exponential length of which nothing counts beyond a day.
+        days = of_days ** (1 / 0.6 - 1) * 9 * (1 - np.exp(-24 / 9)) / 24
+        expected.append(1 - (1 - nights) * (1 - days))
+    np.testing.assert_allclose(Phones(of, seed).rates(some), expected, rtol=1e-9)
+
+
+def test_what_phones_are_able_to_do_phone_by_phone():
+    of, seed = config.Habits(milliseconds_per_sentence=50, down_mbps=8, up_mbps=2, spread=3), 7
+    made, some = Phones(of, seed), np.arange(200)
+
+    def tail(stream):
+        return np.array([3 ** special.ndtri(drawn(seed, stream, i)) for i in range(200)])
+
+    np.testing.assert_allclose(made.seconds_per_sentence(some), 0.05 * tail(5), rtol=1e-9)
+    down, up = made.bytes_per_second(some)
+    # Mega is a million, and a byte 8 bits.
+    np.testing.assert_allclose(down, 8e6 / 8 / tail(6), rtol=1e-9)
+    np.testing.assert_allclose(up, 2e6 / 8 / tail(7), rtol=1e-9)
+    ends = {0.1: 1, 0.35: 2, 0.6: 3, 0.85: 4, 1.0: 6}
+    expected = [
+        next(size for end, size in ends.items() if drawn(seed, 8, i) < end) for i in range(200)
+    ]
+    assert made.memory_gb(some).tolist() == expected
+
+
 def test_rates_are_about_the_time_that_phones_are_available(phones):
     """As the heavy test below, of fewer phones and days."""
     some = MANY[:400]
