@@ -20,15 +20,16 @@ def reporting(goal, *, ideal=False, **of):
     return Reporting(Plan.of(settings, goal, 1000), traits, DOWN, UP), traits
 
 
-def one_by_one(traits, goal, deadline, poisson):
+def one_by_one(traits, goal, deadline, poisson, dropout=0.0):
     """Who counts in which order, who is late, who drops out, and when the round closes."""
     done, dropped = {}, 0
+    by_chance = np.random.default_rng(0).random(len(ASKED)) < dropout
     for i, (phone, sentences) in enumerate(zip(ASKED, SENTENCES, strict=True)):
         one = np.array([phone])
         down, up = traits.bytes_per_second(one)
         seconds = DOWN / down[0] + UP / up[0]
         seconds += sentences * traits.seconds_per_sentence(one)[0]
-        if traits.available_until(one, np.array([NOW]))[0] < NOW + seconds:
+        if by_chance[i] or traits.available_until(one, np.array([NOW]))[0] < NOW + seconds:
             dropped += 1
         else:
             done[i] = NOW + seconds
@@ -56,6 +57,16 @@ def test_as_one_phone_after_the_other(sampling, goal, deadline):
     assert (found.late, found.dropped) == (late, dropped)
     assert found.at == pytest.approx(closes, abs=1e-6)
     assert dropped > 0
+
+
+def test_chance_drops_phones_that_may_be_picked_up_as_well():
+    of, traits = reporting(30, dropout=0.5)
+    found = of.report(ASKED, SENTENCES, NOW, np.random.default_rng(0))
+    counted, late, dropped, _ = one_by_one(traits, 30, None, False, dropout=0.5)
+    assert (found.counted.tolist(), found.late, found.dropped) == (counted, late, dropped)
+    # Some for both reasons.
+    alone, _, picked_up, _ = one_by_one(traits, 30, None, False)
+    assert picked_up + np.sum(np.random.default_rng(0).random(30) < 0.5) > dropped
 
 
 def test_chance_drops_as_many_as_it_says_out():
