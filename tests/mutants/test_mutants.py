@@ -191,6 +191,7 @@ def runs(project, monkeypatch):
     return run_some
 
 
+@pytest.mark.heavy
 def test_a_run_is_recorded_goes_on_and_is_summed_up(project, runs):
     said, known = runs(count=2)
     assert "2 mutants to run" in said[0] and len(known["larger.py"]["mutants"]) == 2
