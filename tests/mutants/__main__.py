@@ -37,6 +37,8 @@ def main() -> None:
     # Either ends the forks, too; a shell has what is in the background ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # By which this was found; to processes that tests start, its folder fedkeyboard is another.
+    os.environ.pop("PYTHONPATH", None)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Tests are compiled once, not by each of thousands of forks.
     sys.dont_write_bytecode = False

@@ -83,7 +83,7 @@ def run(
     job = Job(modules.import_name(path), root / path, source, tests, trace=True)
     (((_, without),)) = forked.outcomes([job], 1)
     if without.result != forked.SURVIVED:
-        raise TestsFail(f"{path}: without a change the tests end with {without}")
+        raise TestsFail(f"{path}: without a change {without.by or 'a test'} is {without.result}")
     known["seconds"] = round(without.seconds, 1)
     said(f"{path}: {len(todo)} mutants to run, {len(without.tests)} tests, {without.seconds:.0f} s")
     jobs = {}
