@@ -100,6 +100,17 @@ def test_users_of_fewer_than_50_words_diverge_by_chance(opened):
     assert found["divergence"] == pytest.approx(np.mean([*map(divergence, expected)]))
 
 
+def test_of_nobody_there_is_nothing_to_divide():
+    with np.errstate(all="raise"):
+        found = statistics.heterogeneity([], 4, np.random.default_rng(0))
+    assert found == {"users": 0, "divergence": None, "divergence_if_dealt": None}
+
+
+def test_by_default_it_is_drawn_by_the_first_seed(opened):
+    assert statistics.describe(opened) == statistics.describe(opened, seed=0)
+    assert statistics.describe(opened) != statistics.describe(opened, seed=1)
+
+
 def test_a_histogram_by_powers_of_two():
     found = statistics._histogram([0, 1, 1, 2, 3, 4, 7, 8, 31])
     assert found == {"at_least": [1, 2, 4, 8, 16], "phones": [3, 2, 2, 1, 1]}

@@ -146,3 +146,29 @@ def test_a_selection_ends_when_its_time_is_over():
     assert found.at == 8 * HOUR + 180 and len(found.phones) == found.checked_in
     ideal, _ = make(20, ideal=True, sampling="poisson", pace_minutes=3.0)
     assert ideal.select(np.random.default_rng(0), 8 * HOUR, 0, 0).at == 8 * HOUR
+
+
+def test_a_round_fills_as_fast_when_half_of_the_phones_are_left_alone():
+    """The others are told to come twice as often: as many come in three minutes."""
+    of, _ = make(40, 40_000, pace_minutes=3.0, reuse_hours=4.0, selection_minutes=60.0)
+    now = 8 * HOUR
+    of.ask(np.arange(0, 40_000, 2), now - HOUR)
+    at_mean_hour, here = of._knowledge.available(now)
+    seconds = [of.select(np.random.default_rng(i), now, 0, 0).at - now for i in range(40)]
+    expected = 180 * at_mean_hour / here
+    # Of forty check-ins each: a relative deviation of 1 / sqrt(40), and of forty such times.
+    assert np.mean(seconds) == pytest.approx(expected, rel=5 / 40 + 0.05)
+
+
+def test_those_of_a_round_come_while_it_selects():
+    of, _ = make(20, 20_000, sampling="random_check_in", cycle=10, selection_minutes=10.0)
+    now = 8 * HOUR
+    found = of.select(np.random.default_rng(0), now, 0, 0)
+    assert len(found.phones) == found.checked_in == 20 and now < found.at < now + 600
+    few, _ = make(20, 100, sampling="random_check_in", cycle=10, selection_minutes=10.0)
+    found = few.select(np.random.default_rng(0), now, 0, 0)
+    assert len(found.phones) == found.checked_in < 20 and found.at == now + 600
+    ideal, _ = make(20, ideal=True, sampling="random_check_in", cycle=10)
+    for slot in range(10):
+        found = ideal.select(np.random.default_rng(slot), now, slot, slot)
+        assert len(found.phones) == 20 and found.at == now
