@@ -1,5 +1,6 @@
 import collections
 import contextlib
+import hashlib
 import json
 import sqlite3
 
@@ -214,7 +215,12 @@ def test_a_file_without_its_voices(few, tmp_path, refuses):
             population.sentences(10**7)
 
 
-def test_the_description(multiplied):
+def test_the_description(multiplied, real):
+    train = multiplied.description["splits"]["train"]
+    # How many words voices have is not known, and what users have is not that.
+    assert set(train) == {"first", "last", "phones", "users", "sentences"}
+    said = json.dumps([real.fingerprint, 1, PHONES, 2])
+    assert multiplied.fingerprint == hashlib.sha256(said.encode()).hexdigest()
     assert json.loads(json.dumps(multiplied.description)) == multiplied.description
     ranges = [multiplied.phones(split) for split in multiplied.splits]
     numbers = [n for numbers in (*ranges, multiplied.users("train")) for n in numbers]
