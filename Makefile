@@ -10,6 +10,7 @@
 #   make figures [WRITE=1]               hold README's and the documents' figures against result files
 #   make test                            the tests, but for those of
 #   make test-heavy                      which take longest
+#   make mutants [MODULES=F SAMPLE=N]    which small changes of the code its tests would not notice
 #   make torture                         kills, bad input and full disks against every command
 #   make test-web                        the demo's tests, in Chromium
 #   make test-android                    the Android client's core, in LiteRT on this machine's Java; the
@@ -29,6 +30,9 @@ ROUNDS ?= 3000
 PACKAGE ?= $(or $(RUN),runs/latest)/export
 PORT ?= 8000
 CHROMIUM ?=
+MODULES ?=
+SAMPLE ?=
+JOBS ?=
 # Where Swift is unpacked, once.
 SWIFT ?= .swift
 
@@ -63,7 +67,7 @@ SWIFT_PACKAGES := swiftlang libstdc++-14-dev libssl-dev
 SWIFT_LEFT_OUT := usr/share/locale $(addprefix usr/libexec/swift/,bin/lldb* bin/clangd bin/sourcekit-lsp \
   bin/docc bin/swift-format lib/liblldb* lib/libsourcekitdInProc.so lib/libLTO* lib/swift_static)
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark figures demo test test-heavy test-web test-android test-ios tools-web tools-android tools-ios exported jdk lint format requirements clean
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark figures demo test test-heavy mutants test-web test-android test-ios tools-web tools-android tools-ios exported jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
@@ -111,6 +115,10 @@ test: .venv/.synced
 # What takes long and is the same in a smaller way in the others: sweeps, kills of whole commands.
 test-heavy: .venv/.synced
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m heavy
+
+# Hours for all; it goes on where it was stopped. SAMPLE=40 is what tests/mutants/README.md tells of.
+mutants: .venv/.synced
+	PYTHONPATH=tests $(BIN)/python -m mutants $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(JOBS),--jobs $(JOBS))
 
 test-web: $(WEB)/node_modules/.installed
 	@export PACKAGE="$(PACKAGE)" CHROMIUM="$(CHROMIUM)"; node $(WEB)/test/settings.js && \

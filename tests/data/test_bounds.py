@@ -60,6 +60,23 @@ def test_a_value_without_end(form, begin, tmp_path, monkeypatch, refuses):
         read(path, form)
 
 
+def test_a_value_may_be_long_and_its_bound_is_exact(monkeypatch):
+    text = "hello there " * 200_000
+    assert JsonText(io.StringIO(json.dumps(text))).value() == text
+    monkeypatch.setattr(json_text, "_MOST", 100)
+    monkeypatch.setattr(json_text, "_LEAST_READ", 1)
+    # Quotes and all, it is not yet more than a hundred when it ends.
+    assert JsonText(io.StringIO('"' + "a" * 98 + '"')).value() == "a" * 98
+    with pytest.raises(json_text.TooLong):
+        JsonText(io.StringIO('"' + "a" * 200)).value()
+    # What is read at once may end within a value; what came before it does not count.
+    monkeypatch.setattr(json_text, "_LEAST_READ", 90)
+    content = JsonText(io.StringIO(json.dumps(["a" * 30] * 50)))
+    assert [content.value() for _ in content.elements()] == ["a" * 30] * 50
+    monkeypatch.setattr(json_text, "_LEAST_READ", 100)
+    assert JsonText(io.StringIO('"' + "a" * 99 + '"')).value() == "a" * 99
+
+
 def test_what_is_passed_over_may_be_of_any_size(monkeypatch):
     monkeypatch.setattr(json_text, "_MOST", 1 << 12)
     monkeypatch.setattr(json_text, "_LEAST_READ", 1 << 10)

@@ -9,7 +9,11 @@ from fedkeyboard.data.corpora import source
 
 def read(path, form=None, **options):
     with source(None, path, form, **options) as of:
-        return [message[:3] for message in of.messages], of.skipped
+        messages = list(of.messages)
+    # Where each stands: they are in order, what was left out is between them.
+    rows = [message.row for message in messages]
+    assert rows == sorted(set(rows)) and all(row >= 1 for row in rows)
+    return [message[:3] for message in messages], of.skipped
 
 
 TELEGRAM = {
@@ -79,6 +83,11 @@ def test_slack(tmp_path):
     messages, skipped = read(tmp_path / "export")
     assert messages == [("U1", 1699956000.0002, "a < b & c"), ("U2", 1700042400.1, "hi all")]
     assert skipped.counts == {"of a program": 1}
+    assert skipped.first == {
+        "of a program": f"{tmp_path / 'export/general/2023-11-14.json'}, message 2"
+    }
+    with source(None, tmp_path / "export") as of:
+        assert [message.row for message in of.messages] == [1, 3]
     of_day, _ = read(tmp_path / "export/general/2023-11-15.json")
     assert of_day == messages[1:]
 
@@ -101,6 +110,8 @@ def test_sms(tmp_path, refuses):
         ("owner", 1699956001.0, "how are you"),
     ]
     assert skipped.counts == {"with pictures (MMS)": 1, "without a user": 1}
+    # The backup itself is the first element; of the messages, the last one is the third.
+    assert skipped.first == {"with pictures (MMS)": "element 4", "without a user": "message 3"}
     bomb = '<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;">]><smses><sms body="&d;"/></smses>'
     for content, why in (
         (bomb, "declares entities"),
@@ -162,6 +173,23 @@ def test_whatsapp(tmp_path):
     assert at(path, BRAZILIAN)[0] == [("Ana", 1699956000.0, "oi tudo bem")]
     # By the order: as months and days first, time would go back.
     assert [time for _, time, _ in at(path, DAYS)[0]] == sorted(t for _, t, _ in at(path, DAYS)[0])
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_rows_of_telegram(whole, tmp_path):
+    """All chats' messages are counted one after the other, those of a program too."""
+    chats = {"chats": {"list": [TELEGRAM, TELEGRAM]}} if whole else TELEGRAM
+    (tmp_path / "result.json").write_text(json.dumps(chats))
+    with source(None, tmp_path / "result.json") as of:
+        rows = [message.row for message in of.messages]
+    assert rows == ([2, 3, 6, 7] if whole else [2, 3])
+
+
+def test_a_message_may_be_long(tmp_path):
+    text = "hello there " * 250_000  # Some blocks of what is read at once.
+    (tmp_path / "sms.xml").write_text(SMS.replace("how are you", text.strip()))
+    messages, _ = read(tmp_path / "sms.xml")
+    assert [len(text) for _, _, text in messages] == [13, len(text) - 1]
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,39 @@ def test_placeholders_are_dropped(text):
     assert clean([(None, text)], ALL).counts == {PLACEHOLDER: 1}
 
 
+def test_what_is_long_is_no_placeholder():
+    """Nobody looks at all of a text of megabytes to know that it is none."""
+    assert links.is_placeholder("<" + "null".ljust(57) + ">")
+    assert not links.is_placeholder("<" + "null".ljust(58) + ">")
+
+
 def test_a_user_with_too_few_is_left_out():
     texts = ["one two", "two three", "three four", "four"]
     assert kept(*texts, cleaning=Cleaning(minimum_sentences=3)) == texts[:3]
     assert kept(*texts, cleaning=Cleaning(minimum_sentences=4)) == []
+
+
+def test_what_is_kept_by_default():
+    """As docs/using.md has it: users with 5 sentences, of two words, and 500 of a user."""
+    texts = [f"number {i}" for i in range(501)] + ["one"]
+    assert kept(*texts[:4], cleaning=Cleaning()) == []
+    assert kept("one", *texts[:5], cleaning=Cleaning()) == texts[:5]
+    assert kept(*texts, cleaning=Cleaning()) == texts[:500]
+
+
+@pytest.mark.parametrize(
+    ("text", "unspaced"),
+    [
+        ("你好你好你", False),  # Of so few letters it may be a word.
+        ("你好你好你好", True),
+        ("สวัสดีครับ", True),
+        ("hellohellohello", False),  # It has letters of a script that writes spaces.
+        ("!!!!!!!!", False),
+    ],
+)
+def test_messages_without_spaces_are_counted(text, unspaced):
+    expected = {SHORT: 1} | ({UNSPACED: 1} if unspaced else {})
+    assert clean([(None, text)], ALL).counts == expected
 
 
 @given(MESSAGES, SETTINGS)

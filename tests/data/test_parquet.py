@@ -187,3 +187,19 @@ def test_damage_is_one_line_or_goes_unseen(few, file):
             refused += 1
             assert len(str(error).splitlines()) == 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("kind", [pyarrow.string(), pyarrow.large_string()])
+@pytest.mark.parametrize("column", ["user", "text"])
+def test_a_string_has_a_longest(kind, column, tmp_path, refuses):
+    def write(length):
+        values = {"user": ["anna", "bob"], "text": ["hello there", "hi all"]}
+        values[column][1] = "a" * length
+        table = pyarrow.table({name: pyarrow.array(of, kind) for name, of in values.items()})
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet", compression="zstd")
+        return tmp_path / "a.parquet"
+
+    path = write(2**20)
+    assert len(list(parquet_files(Table(path, path)))) == 2
+    with refuses(write(2**20 + 1), "rows 1 to 2", "more than 1,048,576 bytes", secrets=["anna"]):
+        list(parquet_files(Table(path, path)))

@@ -7,7 +7,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from fedkeyboard.data import population
+from fedkeyboard.data import population, seals
 from fedkeyboard.data.cleaning import Cleaning
 from fedkeyboard.data.population import Population
 from fedkeyboard.data.prepare import prepare
@@ -278,6 +278,19 @@ class TestBadFile:
                 opened.sentence_counts([1])
             with refuses(population_file, "damaged"):
                 opened.sentences(1)
+
+    def test_a_user_without_a_sentence(self, population_file, refuses):
+        """Whose hashes are right: nobody is kept who wrote nothing."""
+        seal = seals.of_user(1, [])
+        with contextlib.closing(sqlite3.connect(population_file)) as connection:
+            connection.execute("DELETE FROM sentence WHERE user = 1")
+            connection.execute(
+                "UPDATE user SET sentences = 0, seal = ?, row = ? WHERE user = 1",
+                (seal, seals.of_row(1, 0, seal)),
+            )
+            connection.commit()
+        with Population.open(population_file) as opened, refuses(population_file, "damaged"):
+            opened.sentences(1)
 
     def test_a_pipe_or_a_device(self, tmp_path, refuses):
         os.mkfifo(tmp_path / "pipe")

@@ -99,7 +99,7 @@ class TestRefusals:
         # A limit of pages gives SQLite's own error of a full disk.
         limited = staging.UNFINISHED + "PRAGMA max_page_count = 12;"
         monkeypatch.setattr(staging, "UNFINISHED", limited)
-        with refuses(tmp_path / "file", "full", "room", error=RunFailure):
+        with refuses(tmp_path / "file", "(database or disk is full)", "room", error=RunFailure):
             build(few, tmp_path / "file")
         assert not list(tmp_path.iterdir())
 

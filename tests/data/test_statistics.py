@@ -82,7 +82,99 @@ def test_few_users(opened, refuses):
         statistics.describe(opened, vocabulary_size=300, minimum_users=1000)
 
 
-def test_text_for_a_reader(opened):
+def test_users_of_fewer_than_50_words_diverge_by_chance(opened):
+    generator = np.random.default_rng(0)
+    users = [[[1] * 49], [[2] * 50], [[3] * 20, [1] * 31]]
+    found = statistics.heterogeneity(users, 4, generator)
+    assert found["users"] == 2
+    # Everybody has all words, of those who are told apart and of the one who is not.
+    everybody = np.array([0, 80, 50, 20]) / 150
+
+    def bits(of):
+        return -sum(p * np.log2(p) for p in of if p)
+
+    def divergence(one):
+        return bits((one + everybody) / 2) - (bits(one) + bits(everybody)) / 2
+
+    expected = [np.array([0, 0, 1, 0]), np.array([0, 31, 0, 20]) / 51]
+    assert found["divergence"] == pytest.approx(np.mean([*map(divergence, expected)]))
+
+
+def test_of_nobody_there_is_nothing_to_divide():
+    with np.errstate(all="raise"):
+        found = statistics.heterogeneity([], 4, np.random.default_rng(0))
+    assert found == {"users": 0, "divergence": None, "divergence_if_dealt": None}
+
+
+def test_by_default_it_is_drawn_by_the_first_seed(opened):
+    assert statistics.describe(opened) == statistics.describe(opened, seed=0)
+    assert statistics.describe(opened) != statistics.describe(opened, seed=1)
+
+
+def test_a_histogram_by_powers_of_two():
+    found = statistics._histogram([0, 1, 1, 2, 3, 4, 7, 8, 31])
+    assert found == {"at_least": [1, 2, 4, 8, 16], "phones": [3, 2, 2, 1, 1]}
+    assert statistics._histogram([]) == {"at_least": [], "phones": []}
+
+
+def described_by_hand():
+    numbers = {"mean": 1234.5, **{f"p{p}": 10.0 * p for p in (10, 25, 50, 75, 90)}}
+    split = {
+        "phones": 2000, "users": 40, "phones_read": 2000, "oov_rate": 0.0345,
+        "sentences": numbers, "words": {name: 7 * value for name, value in numbers.items()},
+    }  # fmt: skip
+    return {
+        "file": "it.sqlite", "source": "chats", "text_sentences": 93_726, "text_words": 992_031,
+        "bytes": 12_345_678, "vocabulary": {"entries": 10_000, "users": 768},
+        "multiplied": False, "left_out": {},
+        "splits": {"train": split, "validation": split | {"phones": 1}, "test": split},
+        "heterogeneity": {"users": 3, "divergence": 0.41234, "divergence_if_dealt": 0.3},
+    }  # fmt: skip
+
+
+def test_text_for_a_reader():
+    described = described_by_hand()
+    table = statistics.rows(described)
+    assert table[:4] == [
+        ("phones", "2,000", "1", "2,000"),
+        ("real users", "40", "40", "40"),
+        ("sentences a phone, mean", *["1,234"] * 3),
+        ("sentences a phone, 10%", *["100"] * 3),
+    ]
+    assert table[8:10] == [
+        ("words a phone, mean", *["8,642"] * 3),  # Of a half, the even one.
+        ("words a phone, 10%", *["700"] * 3),
+    ]
+    assert table[-2:] == [
+        ("words a phone, 90%", *["6,300"] * 3),
+        ("out of vocabulary", *["3.5%"] * 3),
+    ]
+    first, *rest = statistics.sentences(described)
+    assert first == ("it.sqlite: chats, 93,726 sentences, 992,031 words of text, 12.3 MB")
+    assert rest == [
+        "vocabulary: 10,000 entries, learned on 768 training users",
+        "how users differ: a user's words diverge from everybody's by 0.412 bits "
+        "(Jensen-Shannon), and by 0.300 if sentences were dealt to users at random",
+    ]
+    described["multiplied"], described["left_out"] = True, {"too short": 11_619, "repeats": 2}
+    described["splits"]["test"]["phones_read"] = 500
+    described["heterogeneity"]["divergence"] = None
+    assert statistics.sentences(described)[2:] == [
+        "the 2,000 training phones are voices of 40 real users",
+        "messages left out, or changed, when it was made: 11,619 too short, 2 repeats",
+        "figures per phone: of 500 phones drawn of a split",
+    ]
+
+
+def test_bars_for_a_reader():
+    found = statistics.bars({"at_least": [1, 2, 4, 1024], "phones": [0, 20, 0, 5000]})
+    assert found == [("from 2", "20", ""), ("from 4", "0", ""), ("from 1,024", "5,000", "█" * 30)]
+    assert statistics.bars({"at_least": [1, 2], "phones": [2, 1]}) == [
+        ("from 0", "2", "█" * 30), ("from 2", "1", "█" * 15)
+    ]  # fmt: skip
+
+
+def test_text_of_a_population(opened):
     described = statistics.describe(opened, vocabulary_size=300)
     assert all(len(row) == 4 for row in statistics.rows(described))
     assert len(statistics.bars(described["splits"]["train"]["histogram"])) > 3

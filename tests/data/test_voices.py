@@ -1,10 +1,12 @@
 import collections
 import contextlib
+import hashlib
 import json
 import sqlite3
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from fedkeyboard import files
 from fedkeyboard.data import voices
@@ -67,6 +69,21 @@ def test_a_voice_is_half_or_more_of_a_training_users_sentences_in_their_order(mu
         by_user[of] += 1
     assert set(by_user) == users
     assert max(by_user.values()) - min(by_user.values()) <= 1
+
+
+def test_shares_are_uniform_from_a_half_to_all():
+    """Of users with so many sentences that rounding them up does not show."""
+    of, counts = voices._draw(1, 0, 20_000, np.array([10**6, 2 * 10**6, 10**7]))
+    shares = counts / np.array([10**6, 2 * 10**6, 10**7])[of]
+    uniform = scipy.stats.uniform(0.5, 0.5)
+    assert scipy.stats.kstest(shares, uniform.cdf).pvalue > 1e-4
+    assert 0.5 <= shares.min() < 0.501 and 0.999 < shares.max() <= 1
+
+
+@pytest.mark.parametrize("sentences", [1, 2, 3, 5])
+def test_a_voice_of_few_sentences_is_rounded_up(sentences):
+    _, counts = voices._draw(1, 0, 2000, np.array([sentences]))
+    assert set(counts) == set(range(-(-(sentences + 1) // 2), sentences + 1))
 
 
 def is_part(part, whole):
@@ -198,7 +215,12 @@ def test_a_file_without_its_voices(few, tmp_path, refuses):
             population.sentences(10**7)
 
 
-def test_the_description(multiplied):
+def test_the_description(multiplied, real):
+    train = multiplied.description["splits"]["train"]
+    # How many words voices have is not known, and what users have is not that.
+    assert set(train) == {"first", "last", "phones", "users", "sentences"}
+    said = json.dumps([real.fingerprint, 1, PHONES, 2])
+    assert multiplied.fingerprint == hashlib.sha256(said.encode()).hexdigest()
     assert json.loads(json.dumps(multiplied.description)) == multiplied.description
     ranges = [multiplied.phones(split) for split in multiplied.splits]
     numbers = [n for numbers in (*ranges, multiplied.users("train")) for n in numbers]

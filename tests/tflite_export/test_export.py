@@ -149,6 +149,9 @@ def test_what_does_not_fit_together_is_refused(export, tmp_path, weights, sizes)
     assert_refused(UserError, r"input_kernel has the shape \(8, 36\), not \(8, 39\)", sizes=other)
     nan = weights._replace(bias=np.full_like(weights.bias, np.nan))
     assert_refused(RunFailure, "bias is not finite", weights=nan)
+    for one in (np.nan, np.inf, -np.inf):
+        bias = np.insert(weights.bias[1:], 5, one)
+        assert_refused(RunFailure, "bias is not finite", weights=weights._replace(bias=bias))
     assert_refused(RunFailure, "manifest.json: .*NaN", metrics={"perplexity": math.inf})
 
 
@@ -157,6 +160,13 @@ def test_a_vocabulary_of_two_words_is_refused(export, tmp_path, tokenizer, make_
     small = type(tokenizer)(tokenizer.model, tokenizer.vocabulary[:6])
     with pytest.raises(UserError, match="fewer than 3 words"):
         export(tmp_path / "export", sizes=few, tokenizer=small, weights=make_weights(few))
+
+
+def test_a_vocabulary_of_three_words_is_enough(export, tmp_path, tokenizer, make_weights):
+    few = model.Sizes(vocabulary=7, embedding=8, units=12, length=6)
+    small = type(tokenizer)(tokenizer.model, tokenizer.vocabulary[:7])
+    report = export(tmp_path / "export", sizes=few, tokenizer=small, weights=make_weights(few))
+    assert report.passed
 
 
 def test_an_unwritable_place_is_one_line(export, tmp_path):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from fedkeyboard import model
 from fedkeyboard.algorithms.local_training import LocalTraining, train
 from fedkeyboard.errors import UserError
+from fedkeyboard.simulation import config
 
 SIZES = model.Sizes(vocabulary=300, embedding=6, units=9, length=8)
 
@@ -99,6 +100,44 @@ def test_training_has_an_end(name, most):
     LocalTraining(0.5, **{name: most})
     with pytest.raises(UserError, match=f"{name}: {most + 1} given, must be at most {most}"):
         LocalTraining(0.5, **{name: most + 1})
+
+
+def test_what_a_phone_does_by_default():
+    """Once over its sentences, without proximal term and dropout."""
+    ours, client = LocalTraining(0.5), config.Client()
+    assert (ours.batch_size, ours.epochs, ours.clipping_norm) == (16, 1, 5)
+    assert (client.batch_size, client.epochs, client.clipping_norm) == (16, 1, 5)
+    assert (ours.proximal_strength, ours.dropout, ours.precision) == (0, 0, tf.float32)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clipping_norm"])
+def test_rates_and_norms_are_numbers_that_float32_has(name):
+    least, most = 1e-30, float(np.finfo(np.float32).max)
+    for value in (least, most):
+        assert getattr(LocalTraining(**{"learning_rate": 0.5, name: value}), name) == value
+    for value in (0.99 * least, np.nextafter(most, np.inf)):
+        with pytest.raises(UserError, match=name):
+            LocalTraining(**{"learning_rate": 0.5, name: value})
+
+
+def test_noise_is_a_sum_over_the_places_of_ids():
+    """What a phone and a simulation draw alike; NumPy's int64 wraps as TensorFlow's does."""
+    rows = np.array([[1, 7, 2, 0], [1, 2**20, 9, 2]], np.int32)
+    sum_of = sum(int(n) * place for place, n in enumerate(rows.ravel(), 1)) * 2_654_435_761
+    expected = (sum_of + 2**63) % 2**64 - 2**63
+    assert int(LocalTraining(0.5).noise(tf.constant(rows))) == expected
+
+
+@pytest.mark.parametrize(("count", "batches"), [(0, 0), (1, 1), (8, 1), (9, 2), (16, 2), (17, 3)])
+def test_the_last_batch_may_have_fewer(count, batches):
+    settings = LocalTraining(0.5, batch_size=8)
+    assert int(settings.batches_of(tf.zeros([count, 5], tf.int32))) == batches
+
+
+def test_clipping_by_hand():
+    clip = LocalTraining(0.5, clipping_norm=2.0).clip
+    factors = [float(clip(tf.constant(norm))) for norm in (0.0, 1.0, 2.0, 8.0)]
+    assert factors == [1, 1, 1, 0.25]
 
 
 def test_a_negative_proximal_strength_is_refused():

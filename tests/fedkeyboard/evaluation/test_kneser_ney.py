@@ -79,6 +79,44 @@ def rows(tiny_texts, tiny_tokenizer):
     return [tiny_tokenizer.text(texts, LENGTH).words for texts in tiny_texts]
 
 
+def drawn(count, words, seed):
+    """Sentences of few words, some of them often, which begin with BEGIN twice."""
+    generator = np.random.default_rng(seed)
+    shares = 1 / np.arange(1, words + 1)
+    return [
+        [
+            *(BEGIN, BEGIN),
+            *(UNKNOWN + generator.choice(words, generator.integers(1, 8), p=shares / shares.sum())),
+            END,
+        ]
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "estimated"), [(400, True), (4, False)])
+def test_small_distributions_are_as_defined(count, estimated):
+    """As the heavy test below, of text that is drawn; of little of it with fixed discounts."""
+    words = 30
+    vocabulary = UNKNOWN + words + 1
+    counted, held_out = drawn(count, words, 1), drawn(20, words + 1, 2)
+
+    def as_rows(sentences):
+        whole = [sentence[1:] for sentence in sentences]
+        width = max(map(len, whole))
+        return np.array([row + [PAD] * (width - len(row)) for row in whole], np.int32)
+
+    parts = [counted[: count // 3], counted[count // 3 :]]
+    model = kneser_ney.Trigram.fit(map(as_rows, parts), vocabulary)
+    defined = Definitions(counted, vocabulary)
+    # Of single words there are too few for an estimate.
+    assert [defined.discounts[n] != FALLBACK for n in (2, 3)] == [estimated] * 2
+    targets = [n for sentence in held_out for n in ngrams(sentence)]
+    expected = [[defined.probability(w, n[:2]) for w in range(vocabulary)] for n in targets]
+    found = np.exp(model.log_probabilities(as_rows(held_out)))
+    np.testing.assert_allclose(found, expected, rtol=3e-6, atol=1e-12)
+    assert {n[:2] in defined.followers for n in targets} == {True, False}
+
+
 @pytest.mark.heavy
 def test_every_distribution_is_as_defined(sentences, rows, tiny_texts, tiny_tokenizer):
     """Of a user who was not counted, and of a word that nobody has written."""

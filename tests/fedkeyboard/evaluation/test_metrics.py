@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -118,6 +120,49 @@ def test_report_over_users():
     assert report["per_user"]["top1_recall"]["worst_decile"] == pytest.approx(0.1)
     assert report["by"]["sentences"]["32-99"]["top1_recall"] == pytest.approx(0.3)
     assert report["by"]["sentences"]["32-99"]["users"] == 1
+
+
+@pytest.mark.parametrize("bands", ["_POSITIONS", "_RANKS", "_SENTENCES"])
+def test_bands_are_what_their_names_say(bands):
+    """Each number from 1 is in one of them; 0 is in none."""
+    numbers = np.arange(2000)
+    found = metrics._by_band(getattr(metrics, bands), numbers)
+    for name, chosen in found.items():
+        first, *last = [int(n) for n in re.findall(r"\d+", name.replace(",", ""))]
+        if not last:
+            last = [first] if name == str(first) else [2000]
+        assert numbers[chosen].tolist() == list(range(first, min(last[0], 1999) + 1)), name
+    np.testing.assert_array_equal(np.sum(list(found.values()), axis=0), numbers > 0)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "trained"), [(9, None), (10, 8), (11, 8), (14, 11), (15, 12), (100, 80)]
+)
+def test_four_fifths_of_ten_or_more_sentences_train(sentences, trained):
+    assert metrics.trained_sentences(sentences) == trained
+
+
+def test_a_user_who_wrote_nothing():
+    nobody = metrics.User()
+    assert nobody.sentences == 0 and nobody.by == {}
+    assert nobody.total == nobody.later == metrics.Counts(*[0] * 10)
+
+
+def test_distribution_by_hand():
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 102)).tolist()
+    assert metrics.distribution(values) == {
+        "mean": 51,
+        "worst_decile": 5.5,  # Of 101 values the lowest ten.
+        **{f"p{p}": 1 + p for p in (10, 25, 50, 75, 90)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("users", "lowest"), [(1, 1), (9, 1), (10, 1), (19, 1), (20, 2), (29, 2), (30, 3)]
+)
+def test_the_worst_decile_is_a_tenth_and_one_at_least(users, lowest):
+    values = [float(2**i) for i in range(users)]
+    assert metrics.distribution(values)["worst_decile"] == sum(values[:lowest]) / lowest
 
 
 def test_no_users():

@@ -23,6 +23,27 @@ def test_the_file_is_what_this_version_of_unicode_makes():
     assert json.loads(characters.PATH.read_text()) == characters.make()
 
 
+@pytest.mark.parametrize(
+    ("character", "folded"),
+    [
+        ("\u00c5", "a\u030a"),  # A ring: taken apart, then in lower case.
+        ("\u212b", "a\u030a"),  # The sign of the angstrom, which is it.
+        ("\uff21", "a"),  # A full-width A: plain, then in lower case.
+        ("\u01c4", "dz\u030c"),  # Both.
+        ("\u1e9b", "s\u0307"),  # A long s with a dot: taken apart, then plain.
+        ("\u1e9e", "ss"),  # A capital sharp s: in lower case, then two letters.
+        ("\ufb05", "st"),  # A ligature: a long s and t, the s then plain.
+        ("\u0344", "\u0308\u0301"),
+        ("\uff07", "'"),
+        ("a", "a"),
+    ],
+)
+def test_a_character_is_folded_until_nothing_changes(character, folded):
+    """What takes two steps, and what the file must say: one form of it after one look."""
+    assert characters._folded(character) == folded
+    assert TABLE.folds.get(character, character) == folded
+
+
 def test_what_stands_for_a_character_stands_for_itself():
     for folded in TABLE.folds.values():
         for each in folded:

@@ -23,6 +23,10 @@ from fedkeyboard.text.words import TABLE, sentences, spellings, words
         ("café cafe\u0301 ＣＡＦÉ cafe\u200d\u0301", ["café"] * 4),
         ("İyi iyi I\u0307yi i\u0307yi ısı", ["iyi", "iyi", "iyi", "iyi", "ısı"]),
         ("نمی‌خواهم کتاب‌ها کار‌ها کارها", ["نمی‌خواهم", "کتاب‌ها", "کارها", "کارها"]),
+        ("żaba ŻABA z\u0307aba", ["żaba"] * 3),  # A dot above stays on all but an i.
+        ("i\u0301\u0307 i\u0323\u0307 z\u0307i", ["í", "ị", "żi"]),
+        # Of several that join or do not, the last one counts, for the letter before all of them.
+        ("ب\u200c\u200cب ب\u200d\u200cب ب\u064e\u200cب", ["ب‌ب", "ب‌ب", "بَ‌ب"]),
         ("col·legi coŀlegi", ["col·legi"] * 2),
         ('צה"ל צה״ל ג׳ירפה "שלום"', ['צה"ל', 'צה"ל', "ג'ירפה", "שלום"]),
         ("ինչո՞ւ կ՚ուզեմ", ["ինչու", "կ'ուզեմ"]),

@@ -140,6 +140,10 @@ def test_a_newer_minor_version_is_read(path):
     ("array", "match"),
     [
         (np.full(12, np.nan, np.float32), "output_bias is not finite"),
+        *(
+            (np.insert(np.ones(11, np.float32), at, value), "output_bias is not finite")
+            for at, value in [(0, np.nan), (5, np.inf), (11, -np.inf)]
+        ),
         (np.zeros(12, np.float64), "output_bias is no float32 array"),
         (np.array([{}] * 12, object), "not a fedkeyboard.update file"),
         (np.zeros((12, 1), np.float32), r"output_bias is \(12, 1\), not \(12,\)"),
@@ -149,6 +153,21 @@ def test_arrays_are_checked(path, array, match):
     """Also that none is a pickle, which could run what it likes."""
     rewritten(path, arrays={"output_bias.npy": array})
     assert_refused(path, match)
+
+
+@pytest.mark.parametrize("change", [-12, -4, -1, 1, 4, 12, 800])
+def test_an_array_is_as_long_as_it_says(path, change):
+    content = members_of(path)["output_bias.npy"]
+    changed = content[:change] if change < 0 else content + bytes(change)
+    written(path, members_of(path) | {"output_bias.npy": changed})
+    assert_refused(path, "output_bias has not 12 numbers")
+
+
+def test_an_array_beyond_all_bounds_is_not_read_whole(path):
+    content, longest = members_of(path)["output_bias.npy"], 1024 + 4 * 12
+    for length, match in ((longest, "has not 12 numbers"), (longest + 1, "more than 1,072 bytes")):
+        written(path, members_of(path) | {"output_bias.npy": content.ljust(length, b"\0")})
+        assert_refused(path, f"output_bias.* {match}")
 
 
 def test_an_array_that_is_missing_is_seen(path):

@@ -10,7 +10,7 @@ from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure
 from fedkeyboard.simulation import config_files
 from fedkeyboard.simulation.fleet import fleet, participation
-from fedkeyboard.simulation.fleet.habits import HOUR
+from fedkeyboard.simulation.fleet.habits import DAY, HOUR
 
 # --- the ideal fleet ------------------------------------------------------------------------------
 
@@ -223,6 +223,23 @@ def test_a_fleet_that_stalls_says_so(monkeypatch):
     )
     with pytest.raises(RunFailure, match="20 attempts at a round in a row were abandoned"):
         of.next_round()
+
+
+def test_a_fleet_is_waited_for_over_a_night(monkeypatch):
+    """What is away now may come back; it counts from when the round began."""
+    monkeypatch.setattr(fleet, "_GIVE_UP", 2)
+    monkeypatch.setattr(fleet, "_GIVE_UP_DAYS", 1)
+    of = make(20, habits=HABITS, minimum_reports=20, deadline_minutes=30.0)
+    while of._now < 1.2 * DAY:
+        of.next_round()
+    of._reporting._work = lambda phones, sentences, now, generator: (
+        np.full(len(phones), now),
+        np.ones(len(phones), bool),
+    )
+    began = of._now
+    with pytest.raises(RunFailure, match="attempts at a round in a row were abandoned"):
+        of.next_round()
+    assert DAY <= of._now - began < DAY + 2 * HOUR
 
 
 def test_the_published_settings_on_a_real_population(tiny_population):

@@ -83,6 +83,116 @@ def test_until_is_when_it_ends(phones):
     assert np.min((until - times)[here]) > 0 and np.max((until - times)[here]) < DAY
 
 
+def splitmix(number):
+    """SplitMix64's finalizer (Steele, Lea and Flood 2014), in Python's integers."""
+    number &= 2**64 - 1
+    number = (number ^ (number >> 30)) * 0xBF58476D1CE4E5B9 & 2**64 - 1
+    number = (number ^ (number >> 27)) * 0x94D049BB133111EB & 2**64 - 1
+    return number ^ (number >> 31)
+
+
+def drawn(seed, stream, phone, day=None):
+    """A number in (0, 1), of one phone."""
+    golden = 0x9E3779B97F4A7C15
+    bits = splitmix(phone * golden + splitmix(seed * golden + stream + 1))
+    if day is not None:
+        bits = splitmix(bits + day * golden)
+    return ((bits >> 11) + 0.5) / 2**53
+
+
+def windows(of, seed, phone, days):
+    """The whiles of one phone's days, (begin, end) in hours UTC since a Monday's midnight."""
+    numbers = iter(range(14))
+    zone, bed, wake, nights, of_days, _, _, _, _, charged, later, desk, begin, length = (
+        lambda day=None, stream=stream: drawn(seed, stream, phone, day) for stream in numbers
+    )
+    left = zone() * sum(of.time_zones.values())
+    for name, share in of.time_zones.items():
+        offset = float(name)
+        left -= share
+        if left < 0:
+            break
+    normal = special.ndtri
+    for day in days:
+        if charged(day) < nights() ** (1 / of.nights - 1):
+            # Of the variance of bedtime four fifths are between people.
+            to_bed = 0.8**0.5 * normal(bed()) + 0.2**0.5 * normal(later(day))
+            up = min(NIGHT.wake + NIGHT.wake_deviation * normal(wake()), 40)
+            to_bed = max(NIGHT.bed + NIGHT.bed_deviation * to_bed, 16)
+            yield 24 * day + to_bed - offset, 24 * day + up - offset
+        if desk(day) < of_days() ** (1 / of.days - 1):
+            first = 24 * day + 16 + 24 * begin(day) - offset
+            yield first, first + min(-of.desk_hours * np.log(1 - length(day)), 24)
+
+
+@pytest.mark.parametrize(
+    "of", [UNITED_STATES, config.Habits(desk_hours=20.0, days=0.9, nights=0.3)]
+)
+def test_available_as_the_windows_of_each_day(of):
+    """Day by day and phone by phone, in plain numbers."""
+    seed = 7
+    made = Phones(of, seed)
+    times = np.sort(np.random.default_rng(0).uniform(-2 * DAY, 9 * DAY, 200))
+    there = 0
+    for phone in (0, 1, 5, 123_456, 9_999_999, 77, 78, 79):
+        until = made.available_until(np.full(len(times), phone), times)
+        all_windows = list(windows(of, seed, phone, range(-6, 13)))
+        for at, found in zip(times, until, strict=True):
+            ends = [end for begin, end in all_windows if begin <= at / HOUR < end]
+            assert (found > at) == bool(ends)
+            if ends:
+                there += 1
+                # The day's end cuts a night; of several whiles it is the last one that counts.
+                assert found / HOUR == pytest.approx(max(ends), abs=1e-6)
+    assert there > 200
+
+
+def test_rates_phone_by_phone():
+    of, seed = config.Habits(desk_hours=9.0, days=0.6, nights=0.7), 7
+    some = np.arange(200)
+    expected = []
+    for phone in some.tolist():
+        of_bed, of_wake, of_nights, of_days = (drawn(seed, i, phone) for i in (1, 2, 3, 4))
+        bed = NIGHT.bed + NIGHT.bed_deviation * 0.8**0.5 * special.ndtri(of_bed)
+        wake = NIGHT.wake + NIGHT.wake_deviation * special.ndtri(of_wake)
+        nights = of_nights ** (1 / 0.7 - 1) * min(max(wake - bed, 0), 24) / 24
+        # The mean of an exponential length of which nothing counts beyond a day.
+        days = of_days ** (1 / 0.6 - 1) * 9 * (1 - np.exp(-24 / 9)) / 24
+        expected.append(1 - (1 - nights) * (1 - days))
+    np.testing.assert_allclose(Phones(of, seed).rates(some), expected, rtol=1e-9)
+
+
+def test_what_phones_are_able_to_do_phone_by_phone():
+    of, seed = config.Habits(milliseconds_per_sentence=50, down_mbps=8, up_mbps=2, spread=3), 7
+    made, some = Phones(of, seed), np.arange(200)
+
+    def tail(stream):
+        return np.array([3 ** special.ndtri(drawn(seed, stream, i)) for i in range(200)])
+
+    np.testing.assert_allclose(made.seconds_per_sentence(some), 0.05 * tail(5), rtol=1e-9)
+    down, up = made.bytes_per_second(some)
+    # Mega is a million, and a byte 8 bits.
+    np.testing.assert_allclose(down, 8e6 / 8 / tail(6), rtol=1e-9)
+    np.testing.assert_allclose(up, 2e6 / 8 / tail(7), rtol=1e-9)
+    ends = {0.1: 1, 0.35: 2, 0.6: 3, 0.85: 4, 1.0: 6}
+    expected = [
+        next(size for end, size in ends.items() if drawn(seed, 8, i) < end) for i in range(200)
+    ]
+    assert made.memory_gb(some).tolist() == expected
+
+
+def test_rates_are_about_the_time_that_phones_are_available(phones):
+    """As the heavy test below, of fewer phones and days."""
+    some = MANY[:400]
+    long_whiles = Phones(config.Habits(desk_hours=12.0, days=0.9, nights=0.3), seed=5)
+    for of in (phones, long_whiles):
+        seen = available(of, np.arange(0, 24 * 30), some).mean(axis=0)
+        rates = of.rates(some)
+        assert np.mean(rates) == pytest.approx(np.mean(seen), rel=0.05)
+        # A month tells a phone's own share to a tenth or so.
+        assert np.corrcoef(rates, seen)[0, 1] > 0.85
+
+
 @pytest.mark.heavy
 def test_rates_are_the_time_that_phones_are_available(phones):
     some = MANY[:3000]

@@ -1,92 +1,174 @@
-"""Who is asked, by each way of sampling."""
-
-import collections
+"""Who may be asked, in parts and by plain loops; whole rounds are in `test_fleet`."""
 
 import numpy as np
 import pytest
-from fleets import HABITS, REAL, make, run
+
+from fedkeyboard.simulation import config
+from fedkeyboard.simulation.fleet import selection
+from fedkeyboard.simulation.fleet.habits import DAY, HOUR, Phones
+from fedkeyboard.simulation.fleet.knowledge import Knowledge
+from fedkeyboard.simulation.fleet.plan import Plan
+from fedkeyboard.simulation.fleet.selection import Selection
+
+PHONES = 2000
 
 
-def bias(sampling, **more):
-    of = make(20, 3000, **REAL | {"sampling": sampling, "reuse_hours": 0.0} | more)
-    return run(of, 600)[-1]
+def make(goal=20, phones=PHONES, *, ideal=False, **of):
+    settings = config.Fleet(habits=None if ideal else config.Habits(), **of)
+    traits = None if ideal else Phones(settings.habits, 3)
+    plan = Plan.of(settings, goal, phones)
+    return Selection(plan, traits, Knowledge(plan, traits, 3)), traits
 
 
-@pytest.mark.heavy
-def test_who_is_often_awake_takes_part_more_often_unless_turned_away():
-    first, fair = bias("check_in"), bias("uniform")
-    assert first.availability_bias > 1.08
-    assert abs(fair.availability_bias - 1) < 0.4 * (first.availability_bias - 1)
-    assert fair.gini < first.gini
+def test_the_first_of_each_value():
+    generator = np.random.default_rng(0)
+    for count in (0, 1, 2, 50):
+        values = generator.integers(0, 20, count)
+        expected = [value not in values[:i] for i, value in enumerate(values)]
+        assert selection._first_of_each(values).tolist() == expected
 
 
-def test_poisson_is_a_coin_for_each_phone():
-    of = make(50, 1000, sampling="poisson")
-    rounds = run(of, 3000)
-    sizes = np.array([len(r.reported) for r in rounds])
-    assert sizes.mean() == pytest.approx(50, abs=5 * (50 * 0.95 / 3000) ** 0.5)
-    assert sizes.var() == pytest.approx(50 * 0.95, rel=0.15)
-    # Independently: two phones are together in a round as often as chance has it.
-    together = np.mean([{3, 4} <= set(r.reported.tolist()) for r in rounds])
-    assert together == pytest.approx(0.05**2, abs=5 * (0.0025 / 3000) ** 0.5)
+@pytest.mark.parametrize(
+    ("available", "seconds"),
+    # So many that each comes once while the pace fills a round of 20; never within 15 minutes.
+    [(20, 900), (100, 900), (150, 1350), (2000, 18_000)],
+)
+def test_how_often_a_phone_checks_in(available, seconds):
+    of, _ = make(pace_minutes=3.0)
+    assert of.interval(available) == pytest.approx(seconds)
+    assert make(ideal=True, pace_minutes=3.0)[0].interval(available) == 0
 
 
-def test_a_poisson_round_may_be_empty_and_is_not_drawn_again():
-    """With 100 phones and a coin of 0.01, (1 - 0.01)^100 = 0.366 of the rounds have nobody."""
-    rounds = run(make(1, 100, sampling="poisson", dropout=0.0), 4000)
-    sizes = np.array([len(r.reported) for r in rounds])
-    assert np.mean(sizes == 0) == pytest.approx(0.99**100, abs=5 * (0.25 / 4000) ** 0.5)
-    # So a phone takes part as often as its coin says.
-    assert sizes.mean() / 100 == pytest.approx(0.01, abs=5 * (0.0099 / 100 / 4000) ** 0.5)
-    assert all(r.abandoned == 0 for r in rounds)
-    empty = next(r for r in rounds if not len(r.reported))
-    assert (empty.selected, empty.bytes_down, empty.bytes_up) == (0, 0, 0)
+def test_a_phone_may_train_if_it_is_strong_free_and_there():
+    of, traits = make(reuse_hours=2.0, minimum_memory_gb=3.0)
+    everybody = np.arange(PHONES)
+    now = 2 * DAY + 8 * HOUR + 0.25
+    asked = everybody[::3]
+    of.ask(asked, now)
+    for later in (0.0, 1.0, 2 * HOUR - 1, 2 * HOUR, 2 * HOUR + 1, 5 * HOUR):
+        at = np.full(PHONES, now + later)
+        # To the second: that in which it was asked counts whole.
+        free = ~np.isin(everybody, asked) | (later > 2 * HOUR - 0.25)
+        expected = free & (traits.memory_gb(everybody) >= 3)
+        expected &= traits.available_until(everybody, at) > at
+        np.testing.assert_array_equal(of._may_train(everybody, at), expected)
+        assert 0 < expected.sum() < PHONES
 
 
-@pytest.mark.parametrize("habits", [None, HABITS], ids=["ideal", "real"])
-def test_cyclic_rounds_of_a_phone_are_a_cycle_apart(habits):
-    of = make(20, 4000, sampling="cyclic", cycle=8, habits=habits, minimum_reports=20)
-    last = {}
-    for number, each in enumerate(run(of, 60)):
-        for phone in each.reported.tolist():
-            assert number - last.get(phone, -1000) >= 8
-            last[phone] = number
-    assert len(last) > 500
+def test_in_an_ideal_fleet_all_may_always():
+    of, _ = make(ideal=True)
+    of.ask(np.arange(10), 5.0)
+    assert of._may_train(np.arange(20), np.full(20, 6.0)).tolist() == [True] * 20
 
 
-@pytest.mark.parametrize("habits", [None, HABITS], ids=["ideal", "real"])
-def test_random_check_in_is_once_a_window(habits):
-    of = make(20, 1000, sampling="random_check_in", cycle=10, habits=habits)
-    for _ in range(4):
-        window = [each.reported.tolist() for each in run(of, 10)]
-        drawn = [phone for cohort in window for phone in cohort]
-        assert len(set(drawn)) == len(drawn)
-        # Each phone drew one of the ten rounds.
-        assert of._selection._drawn == 1000
-        assert np.all(of._selection._drew == of._attempts // 10)
+def test_the_share_that_is_free():
+    of, _ = make(reuse_hours=2.0)
+    assert of._free(0.0) == 1
+    asked = [(0.0, 100), (HOUR, 300), (1.5 * HOUR, 500)]
+    for at, count in asked:
+        of.ask(np.arange(count), at)
+    for now in (1.5 * HOUR, 2 * HOUR, 2 * HOUR + 1, 3 * HOUR + 1, 4 * HOUR):
+        busy = sum(count for at, count in asked if at + 2 * HOUR >= now)
+        assert of._free(now) == pytest.approx(1 - busy / PHONES)
+    of.ask(np.arange(PHONES), 5 * HOUR)
+    of.ask(np.arange(PHONES), 5 * HOUR)
+    assert of._free(5 * HOUR) == 0
+    always, _ = make()
+    always.ask(np.arange(100), 0.0)
+    assert always._free(0.0) == 1
 
 
-def test_random_check_in_finds_the_last_phones_of_a_large_fleet():
-    selection = make(100, 200_000, sampling="random_check_in", cycle=40)._selection
-    for slot in range(40):
-        assert len(selection.select(np.random.default_rng(slot), 0.0, slot, slot).phones) == 100
-    assert selection._drawn == 200_000 and np.all(selection._drew == 1)
+def test_uniform_turns_those_away_that_are_often_there():
+    of, traits = make(sampling="uniform")
+    everybody = np.arange(PHONES)
+    rates = traits.rates(everybody)
+    generator = np.random.default_rng(0)
+    welcome = np.mean([of._welcome(everybody, generator) for _ in range(2000)], axis=0)
+    rare = np.quantile(rates, 0.05)
+    expected = np.minimum(1, rare / rates)
+    # Six standard deviations of a share of 2,000 draws, for each of 2,000 phones.
+    assert np.all(np.abs(welcome - expected) < 6 * (0.25 / 2000) ** 0.5)
+    assert np.all(welcome[rates < rare] == 1)
+    everyone, _ = make()
+    assert everyone._welcome(everybody, generator).all()
 
 
-def test_random_check_in_draws_each_round_as_often():
-    slots = collections.Counter()
-    for seed in range(300):
-        selection = make(1, 30, sampling="random_check_in", cycle=5, seed=seed)._selection
-        for slot in range(5):
-            before = selection._drew[7]
-            selection.select(np.random.default_rng([seed, slot]), 0.0, slot, slot)
-            if selection._drew[7] != before:
-                slots[slot] += 1
-    assert sum(slots.values()) == 300
-    assert max(abs(n - 60) for n in slots.values()) < 5 * (300 * 0.2 * 0.8) ** 0.5
+def test_groups_take_turns():
+    of, _ = make(sampling="cyclic", cycle=7)
+    assert [of._group(number) for number in (0, 1, 6, 7, 15)] == [
+        (0, 7), (1, 7), (6, 7), (0, 7), (1, 7)
+    ]  # fmt: skip
+    assert make()[0]._group(5) == (0, 1)
 
 
-def test_the_pace_of_poisson_costs_nobody():
-    of = make(100, 20_000, sampling="poisson", pace_minutes=600.0, habits=HABITS)
-    rounds = run(of, 20)
-    assert sum(r.dropped for r in rounds) < 0.05 * sum(r.selected for r in rounds)
+@pytest.mark.parametrize("sampling", ["cyclic", "random_check_in"])
+def test_by_default_a_cycle_leaves_enough_phones(sampling):
+    """Of the ideal fleet as many as are wanted; with habits twice as many, at a mean hour."""
+    ideal, _ = make(ideal=True, sampling=sampling)
+    assert ideal.cycle == PHONES // 20
+    real, _ = make(sampling=sampling)
+    mean = real._knowledge.hourly.mean()
+    assert real.cycle == int(mean / 40) > 1
+    assert make(phones=30, sampling=sampling)[0].cycle == 1
+    assert make(sampling=sampling, cycle=9)[0].cycle == 9
+
+
+def test_some_are_drawn_once_and_uniformly_of_those_allowed():
+    of, _ = make(phones=60)
+    generator = np.random.default_rng(0)
+    counts = np.zeros(60)
+    for _ in range(2000):
+        drawn = of._some(generator, 10, lambda phones: phones % 2 == 0)
+        assert len(set(drawn.tolist())) == len(drawn) == 10
+        counts[drawn] += 1
+    assert counts[1::2].sum() == 0
+    assert np.all(np.abs(counts[::2] - 2000 / 3) < 5 * (2000 * 2 / 9) ** 0.5)
+    assert len(of._some(generator, 0, lambda phones: phones >= 0)) == 0
+
+
+def test_those_who_come_first_are_asked_and_the_others_have_not_checked_in():
+    of, traits = make(20, selection_minutes=10.0)
+    for seed in range(5):
+        found = of.select(np.random.default_rng(seed), 8 * HOUR, 0, 0)
+        assert len(set(found.phones.tolist())) == len(found.phones) == found.checked_in == 20
+        assert 8 * HOUR < found.at < 8 * HOUR + 600
+        at = np.full(20, found.at)
+        # All of them were there when they came, and few have left since.
+        assert np.mean(traits.available_until(found.phones, at) > at) > 0.8
+
+
+def test_a_selection_ends_when_its_time_is_over():
+    of, _ = make(20, 60, selection_minutes=2.0)
+    found = of.select(np.random.default_rng(0), 8 * HOUR, 0, 0)
+    assert found.at == 8 * HOUR + 120 and len(found.phones) == found.checked_in < 20
+    tossed, _ = make(20, sampling="poisson", pace_minutes=3.0)
+    found = tossed.select(np.random.default_rng(0), 8 * HOUR, 0, 0)
+    assert found.at == 8 * HOUR + 180 and len(found.phones) == found.checked_in
+    ideal, _ = make(20, ideal=True, sampling="poisson", pace_minutes=3.0)
+    assert ideal.select(np.random.default_rng(0), 8 * HOUR, 0, 0).at == 8 * HOUR
+
+
+def test_a_round_fills_as_fast_when_half_of_the_phones_are_left_alone():
+    """The others are told to come twice as often: as many come in three minutes."""
+    of, _ = make(40, 40_000, pace_minutes=3.0, reuse_hours=4.0, selection_minutes=60.0)
+    now = 8 * HOUR
+    of.ask(np.arange(0, 40_000, 2), now - HOUR)
+    at_mean_hour, here = of._knowledge.available(now)
+    seconds = [of.select(np.random.default_rng(i), now, 0, 0).at - now for i in range(40)]
+    expected = 180 * at_mean_hour / here
+    # Of forty check-ins each: a relative deviation of 1 / sqrt(40), and of forty such times.
+    assert np.mean(seconds) == pytest.approx(expected, rel=5 / 40 + 0.05)
+
+
+def test_those_of_a_round_come_while_it_selects():
+    of, _ = make(20, 20_000, sampling="random_check_in", cycle=10, selection_minutes=10.0)
+    now = 8 * HOUR
+    found = of.select(np.random.default_rng(0), now, 0, 0)
+    assert len(found.phones) == found.checked_in == 20 and now < found.at < now + 600
+    few, _ = make(20, 100, sampling="random_check_in", cycle=10, selection_minutes=10.0)
+    found = few.select(np.random.default_rng(0), now, 0, 0)
+    assert len(found.phones) == found.checked_in < 20 and found.at == now + 600
+    ideal, _ = make(20, ideal=True, sampling="random_check_in", cycle=10)
+    for slot in range(10):
+        found = ideal.select(np.random.default_rng(slot), now, slot, slot)
+        assert len(found.phones) == 20 and found.at == now

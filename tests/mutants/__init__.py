@@ -1,0 +1,1 @@
+"""What the tests would notice: small changes of the code, one at a time; see README.md."""
