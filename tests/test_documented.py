@@ -114,6 +114,7 @@ TOYS = {
     'fedkeyboard suggest runs/next "see you" --personal personal.npz --migrate': None,
 }
 
+MUTANTS = "tests/mutants/test_mutants.py::test_a_run_is_recorded_goes_on_and_is_summed_up"
 # Run by the tests that are named, or by CI.
 ELSEWHERE = {
     "env/bin/pip install --no-deps -r requirements.txt": (
@@ -125,11 +126,9 @@ ELSEWHERE = {
     "make test-web PACKAGE=dir": "make test-web",
     "make test-android PACKAGE=DIRECTORY": "make test-android",
     "make test-ios PACKAGE=DIRECTORY": "make test-ios",
-    "make mutants": "tests/mutants/test_mutants.py::test_a_run_is_recorded_goes_on_and_is_summed_up",
-    "make mutants SAMPLE=40": "tests/mutants/test_mutants.py::test_a_run_is_recorded_goes_on_and_is_summed_up",
-    'make mutants MODULES="data/voices.py simulation/fleet" JOBS=2': (
-        "tests/mutants/test_mutants.py::test_a_run_is_recorded_goes_on_and_is_summed_up"
-    ),
+    "make mutants": MUTANTS,
+    "make mutants SAMPLE=40": MUTANTS,
+    'make mutants MODULES="data/voices.py simulation/fleet" JOBS=2': (MUTANTS),
     "make benchmark": "tests/benchmarks/test_toys.py::test_memory",
     "make benchmark QUICK=1": (
         "tests/benchmarks/test_toys.py::test_speed_of_ours_and_of_plain_tff_beside_peers"
