@@ -211,4 +211,4 @@ $(UV): Makefile
 	@touch $@
 
 clean:
-	rm -rf .venv .tools .peers $(SWIFT) $(IOS)/build $(WEB)/node_modules $(ANDROID)/build $(ANDROID)/tools/node_modules
+	rm -rf .venv .tools .peers *.egg-info fedkeyboard/runtime/*.so $(SWIFT) $(IOS)/build $(WEB)/node_modules $(ANDROID)/build $(ANDROID)/tools/node_modules

@@ -8,8 +8,9 @@ import tempfile
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.editable_wheel import _encode_pth, editable_wheel
 
-ROOT = pathlib.Path(__file__).parent
+ROOT = pathlib.Path(__file__).resolve().parent
 
 
 class WorkerLibrary(build_ext):
@@ -33,13 +34,33 @@ class WorkerLibrary(build_ext):
         return str(pathlib.Path(*fullname.split("."))) + ".so"
 
 
+class Editable(editable_wheel):
+    """Puts the checkout on the path as well.
+
+    A directory of the package's name, as the one that the checkout lies in has, is a namespace to
+    Python, which comes before setuptools' finder; a package on the path comes before both.
+    """
+
+    def _select_strategy(self, *arguments: object) -> object:
+        strategy = super()._select_strategy(*arguments)
+        write = type(strategy).__call__
+
+        class AndPath(type(strategy)):
+            def __call__(self, wheel, files, mapping):
+                write(self, wheel, files, mapping)
+                wheel.writestr("__editable__.fedkeyboard_checkout.pth", _encode_pth(f"{ROOT}\n"))
+
+        strategy.__class__ = AndPath
+        return strategy
+
+
 # Not in the checkout, where files of an earlier build would get into the wheel.
 _BUILD = tempfile.mkdtemp(prefix="fedkeyboard-build-")
 atexit.register(shutil.rmtree, _BUILD, ignore_errors=True)
 
 setup(
     options={"build": {"build_base": _BUILD}},
-    cmdclass={"build_ext": WorkerLibrary},
+    cmdclass={"build_ext": WorkerLibrary, "editable_wheel": Editable},
     ext_modules=[
         Extension(
             "fedkeyboard.runtime.preloaded",

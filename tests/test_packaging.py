@@ -11,6 +11,8 @@ import zipfile
 
 import pytest
 
+import fedkeyboard
+
 ROOT = pathlib.Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 FOLDERS = {folder: name for name, folder in SETTINGS["package-dir"].items()}
@@ -120,3 +122,16 @@ def test_the_requirements_are_the_locks():
     command = [UV, "export", "--locked", "--no-dev", "--no-emit-project", "--quiet", "--no-header"]
     exported = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert (ROOT / "requirements.txt").read_text() == exported
+
+
+def test_a_directory_of_its_name_does_not_take_its_place(tmp_path):
+    """As the one has that a clone lies in: a namespace to Python, also for an editable install."""
+    (tmp_path / "fedkeyboard").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "fedkeyboard", "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{fedkeyboard.__version__}\n"), done.stderr

@@ -43,7 +43,8 @@ def learning_process(
       optimizer: The base optimizer, with the rate of a local step. Its schedule counts rounds.
       aggregator: Of the differences, and of the gradients; default, `aggregators.mean`.
     """
-    aggregator = aggregator or mean.factory()
+    if aggregator is None:
+        aggregator = mean.factory()
     return templates.compose(
         initial,
         lambda weights_type: _client_work(

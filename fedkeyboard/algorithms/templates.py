@@ -152,15 +152,25 @@ def compose(
       initial: The weights of the first round, NumPy arrays.
       client_work_of: Returns the client work for weights of a type.
       optimizer: The server's, which takes the aggregated update for a gradient.
-      aggregator: Of the updates; default, `aggregators.mean`.
+      aggregator: Of the updates; default, `aggregators.mean`. Another is to be wrapped by
+        `aggregators.rejection.RejectNonFiniteFactory`.
 
     Returns:
       A process whose `next` takes a list of `phone_data`, and reports under
       `metrics["client_work"]` the sums over the cohort of `loss_sum`, `targets`, `sentences` and
       `steps`, and under `metrics["aggregator"]` what the aggregator measures: the default one how
       many updates were `rejected`.
+
+    Raises:
+      TypeError: If the aggregator is none for values with weights.
     """
-    aggregator = aggregator or mean.factory()
+    if aggregator is None:
+        aggregator = mean.factory()
+    if not isinstance(aggregator, tff.aggregators.WeightedAggregationFactory):
+        raise TypeError(
+            f"aggregator: {aggregator!r} is no tff.aggregators.WeightedAggregationFactory; one "
+            "without weights becomes one by tff.aggregators.as_weighted_aggregator"
+        )
 
     @tff.tensorflow.computation
     def initial_model_weights():

@@ -49,7 +49,7 @@ def computation(sizes: model.Sizes, rank: Rank = rank_words) -> tff.Computation:
       rank: Says what a model says of messages.
 
     Returns:
-      It takes weights at the server and a list of `federated_learning.phone_data`, and returns
+      It takes weights at the server and a list of `templates.phone_data`, and returns
       the sums over the phones at the server: `metrics.Counts`' `words`, `unknown`, `top1`, `top3`,
       `top5`, `predicted` and `cross_entropy` by name.
     """

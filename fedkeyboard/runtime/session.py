@@ -6,7 +6,7 @@ What `tff.backends.native.set_async_local_cpp_execution_context` lacks:
 - its calls block the event loop, so that `asyncio.run` does not hear a Ctrl-C, nor anything else
   happen, before the round's end.
 
-How the worker starts is in `worker.py`, how computations run in `federated_context.py`.
+How the worker starts is in `worker.py`, how computations run in `context.py`.
 """
 
 import asyncio

@@ -3,8 +3,8 @@
 What a file says of itself is the sender's word. So it must be the run's own settings, its weight
 must follow from them, and the update may move the weights no further than so many clipped steps
 can: a step of SGD at rate r with its gradient clipped to norm c moves them by at most r * c (the
-triangle inequality does the rest). No update counts twice. A phone that lies within these bounds is
-not found out here.
+triangle inequality does the rest). The same numbers count once. A phone that lies within these
+bounds is not found out here.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """A learning process whose phones have trained already: they bring their updates.
 
 The server's half of federated averaging for real phones (`fedkeyboard.updates.update_file`):
-aggregator, server optimizer and state are those of `federated_averaging`, so a round of either goes
+aggregator, server optimizer and state are those of `fed_avg`, so a round of either goes
 on from a round of the other.
 """
 
@@ -35,7 +35,7 @@ def learning_process(
     Args:
       initial: The weights of the first round, NumPy arrays.
       optimizer: The server's, which takes the aggregated update for a gradient.
-      schedule: The phones' learning rate, as `federated_averaging` had it. It is of no use here,
+      schedule: The phones' learning rate, as `fed_avg` had it. It is of no use here,
         but counts its rounds in the state.
       aggregator: Of the updates; default, `aggregators.mean`.
 

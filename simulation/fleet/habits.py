@@ -12,8 +12,8 @@ most days a while at a desk.
 - Bedtime and waking are normal, fitted to the bundled chat: who types is not asleep. With activity
   the messages in an hour of the day (UTC - 6 h, the middle of the United States) by the mean of the
   six busiest hours, `NIGHT` is the least-squares fit of the chance of being asleep to 1 - activity
-  (`tests/simulation/test_habits.py`). "Waking" is when people begin to chat, hours after they get
-  up.
+  (`tests/simulation/fleet/test_habits.py`). "Waking" is when people begin to chat, hours after they
+  get up.
 - How often a phone is charged at night, and at a desk by day, differs between phones. The means
   (`fedkeyboard.simulation.config.Habits`) are chosen, not fitted: a fleet in the time zones of the
   United States then has four times as many phones available at its best hour as at its worst, as

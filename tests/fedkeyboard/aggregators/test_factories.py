@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import model
+from fedkeyboard.aggregators import mean
 from fedkeyboard.aggregators.rejection import RejectNonFiniteFactory
 from fedkeyboard.algorithms import fed_avg, fed_sgd, mime_lite, server_optimizers
 from fedkeyboard.algorithms.local_training import LocalTraining
@@ -17,8 +18,8 @@ PHONES = 40
 
 
 def clipped_mean(norm=NORM):
-    mean = tff.aggregators.MeanFactory(no_nan_division=True)
-    return RejectNonFiniteFactory(tff.aggregators.clipping_factory(norm, mean))
+    inner = tff.aggregators.MeanFactory(no_nan_division=True)
+    return RejectNonFiniteFactory(tff.aggregators.clipping_factory(norm, inner))
 
 
 def without_weights():
@@ -102,3 +103,11 @@ def test_every_algorithm_takes_it(algorithm, initial, sizes, phones, run_rounds)
     assert moved(narrow) <= 1e-3 * (1 + 1e-5) < moved(plain)
     # As many phones as run in subrounds.
     assert moved(weights_after(1e-3, phones * 12)) == pytest.approx(moved(narrow), rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [tff.aggregators.SumFactory(), "mean", mean.factory])
+def test_what_is_no_factory_for_values_with_weights_is_named(wrong, initial):
+    with pytest.raises(TypeError, match="aggregator: .*as_weighted_aggregator"):
+        update_round.learning_process(
+            initial, optimizer=server_optimizers.build("sgd", 1.0), aggregator=wrong
+        )

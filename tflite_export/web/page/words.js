@@ -1,4 +1,4 @@
-// How text becomes words: the rules of fedkeyboard/words.py, repeated exactly.
+// How text becomes words: the rules of fedkeyboard/text/words.py, repeated exactly.
 
 const BETWEEN_LETTERS = new Set(["'", "\u00b7", "\u055f"]);
 const QUOTE = '"';

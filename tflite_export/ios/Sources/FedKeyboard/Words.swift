@@ -1,6 +1,6 @@
 import Foundation
 
-/// How text becomes words: the rules of `fedkeyboard/words.py`, repeated exactly.
+/// How text becomes words: the rules of `fedkeyboard/text/words.py`, repeated exactly.
 ///
 /// All that is known of Unicode is in the package's `characters.json`: a device's own version of it is
 /// older or newer, and Foundation composes some Hangul otherwise than Unicode does. Unicode scalars all

@@ -8,7 +8,7 @@ import java.nio.ByteBuffer
 /** LiteRT itself, in a child process (`tools/litert_bridge.py`), which ends with this one. */
 class BridgedRuntime(model: File) : Runtime {
     private val process =
-        ProcessBuilder(PYTHON, "-m", "tflite_export.android.tools.litert_bridge", model.path)
+        ProcessBuilder(PYTHON, "tflite_export/android/tools/litert_bridge.py", model.path)
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start()
     private val out = DataOutputStream(process.outputStream.buffered())
