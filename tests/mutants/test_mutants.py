@@ -240,7 +240,7 @@ def test_the_summary_names_survivors_and_why(tmp_path):
         text.startswith("What it is.\n") and text.count("| all | 30 | 3 | 2 | 1 | 1 | 67% |") == 1
     )
     assert "| `data/x.py:11` | `` a \\| 1 `` → `` b \\| 1 `` | It is so. |" in text
-    assert json.loads((tmp_path / "summary.json").read_text()) == made
+    assert summary.read(tmp_path) == made and summary.read(tmp_path / "none") == {}
 
 
 def test_every_module_and_test_that_is_named_is_there():
