@@ -25,7 +25,7 @@ TESTS = {
     "data/times.py": "data/test_times.py",
     "data/voices.py": "data/test_voices.py",
     "data/whatsapp.py": "data/test_whatsapp.py data/test_chats.py",
-    "data/writing.py": "data/test_prepare.py data/test_prepare_failures.py",
+    "data/writing.py": "data/test_voices.py data/test_prepare.py data/test_prepare_failures.py",
     "fedkeyboard/algorithms/local_training.py": "fedkeyboard/algorithms/test_local_training.py",
     "fedkeyboard/evaluation/kneser_ney.py": "fedkeyboard/evaluation/test_kneser_ney.py",
     "fedkeyboard/evaluation/metrics.py": "fedkeyboard/evaluation/test_metrics.py",
