@@ -45,7 +45,7 @@ TESTS = {
     "simulation/fleet/selection.py": (
         "simulation/fleet/test_selection.py simulation/fleet/test_fleet.py"
     ),
-    "tflite_export/package.py": "tflite_export/test_package.py",
+    "tflite_export/package.py": "tflite_export/test_package.py tflite_export/test_package_files.py",
     "tflite_export/verify.py": "tflite_export/test_verify.py",
 }
 # Loaded before the tests are: what they need and takes long. Nothing of fedkeyboard's own, since
