@@ -43,6 +43,7 @@ def test_standard_input_by_its_path(standard_input, tmp_path, refuses):
 def test_a_terminal_is_no_file_of_messages(standard_input, refuses):
     ours, terminal = os.openpty()
     standard_input(terminal)
+    os.write(ours, b"hello\n\x04\x04")  # And the end of what is typed, should it be read.
     with refuses("/dev/stdin is a device"), opened.readable("/dev/stdin"):
         pass
     os.close(ours)
