@@ -7,12 +7,15 @@
 #   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
 #   make evaluate|export|verify|personalize|compare RUN=D
 #   make demo [RUN=D|PACKAGE=D] [PORT=N] a keyboard in a web page, of an exported package
+#   make figures [WRITE=1]               hold README's and the documents' figures against result files
 #   make test                            the tests, but for those of
 #   make test-heavy                      which take longest
 #   make mutants [MODULES=F SAMPLE=N]    which small changes of the code its tests would not notice
 #   make torture                         kills, bad input and full disks against every command
 #   make test-web                        the demo's tests, in Chromium
-#   make test-android                    the Android client's core, in LiteRT on this machine's Java
+#   make test-android                    the Android client's core, in LiteRT on this machine's Java; the
+#                                        rest of it is compiled
+#   make test-ios                        the iOS client, in LiteRT, with Debian's Swift for Linux
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= simulation/configs/chitchat.toml
@@ -22,6 +25,7 @@ SET ?=
 POPULATION ?=
 SPLIT ?= test
 QUICK ?=
+WRITE ?=
 ROUNDS ?= 3000
 PACKAGE ?= $(or $(RUN),runs/latest)/export
 PORT ?= 8000
@@ -29,6 +33,8 @@ CHROMIUM ?=
 MODULES ?=
 SAMPLE ?=
 JOBS ?=
+# Where Swift is unpacked, once.
+SWIFT ?= .swift
 
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
@@ -45,15 +51,30 @@ CORE_TESTS := $(ANDROID)/build/core-tests.jar
 KOTLINC := JAVA_OPTS=-Xmx512m bash $(KOTLIN)/bin/kotlinc -jvm-target 17 -Werror
 CORE_SOURCES := $(ANDROID)/core/src/main/kotlin
 CORE_TEST_SOURCES := $(ANDROID)/core/src/test/kotlin
+LITERT := $(ANDROID)/build/litert.jar
+LITERT_SOURCES := $(ANDROID)/litert/src/main/kotlin $(ANDROID)/litert/src/androidTest/kotlin
+STUBS := $(ANDROID)/tools/stubs
+# Debian's newest is of API 23, which has all that is used.
+ANDROID_JAR := $(ANDROID)/build/android/usr/share/java/com.android.android-23.jar
+JUNIT := $(ANDROID)/build/android/usr/share/java/junit4.jar
 
-.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark demo test test-heavy mutants test-web test-android jdk lint format requirements clean
+DEBIAN := tflite_export/tools/debian.sh
+
+# Of Debian 13; of Swift all but its debugger, editors' services and static libraries, half of it.
+IOS := tflite_export/ios
+SWIFT_RELEASE := trixie
+SWIFT_PACKAGES := swiftlang libstdc++-14-dev libssl-dev
+SWIFT_LEFT_OUT := usr/share/locale $(addprefix usr/libexec/swift/,bin/lldb* bin/clangd bin/sourcekit-lsp \
+  bin/docc bin/swift-format lib/liblldb* lib/libsourcekitdInProc.so lib/libLTO* lib/swift_static)
+
+.PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark figures demo test test-heavy mutants test-web test-android test-ios tools-web tools-android tools-ios exported jdk lint format requirements clean
 
 simulate: .venv/.synced
 	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
 
 # The default experiment's fleet is ideal, and has nothing to show.
 fleet: .venv/.synced
-	$(BIN)/fedkeyboard fleet --config $(if $(filter file,$(origin CONFIG)),simulation/configs/gboard.toml,$(CONFIG)) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION))
+	$(BIN)/fedkeyboard fleet --config $(if $(filter file,$(origin CONFIG)),simulation/configs/gboard.toml,$(CONFIG)) --rounds $(ROUNDS) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(OUT),--out $(OUT))
 
 # The default experiment is no sweep's file.
 sweep: .venv/.synced
@@ -81,6 +102,9 @@ torture: .venv/.synced
 benchmark: .venv/.synced
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
+figures: .venv/.synced
+	@$(BIN)/python -m benchmarks.figures $(if $(WRITE),--write)
+
 demo: $(WEB)/node_modules/.installed
 	@exec node $(WEB)/serve.js "$(PACKAGE)" "$(PORT)"
 
@@ -101,13 +125,33 @@ test-web: $(WEB)/node_modules/.installed
 	  node --test --test-concurrency=1 --test-reporter=spec $(WEB)/test/*.test.js
 
 # On this machine's Java, with LiteRT itself in a child process.
-test-android: jdk .venv/.synced $(CORE_TESTS)
-	@test -f $(PACKAGE)/manifest.json || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
+test-android: exported jdk .venv/.synced $(CORE_TESTS) $(LITERT)
 	java -Dfedkeyboard.python=$(BIN)/python -Dfedkeyboard.package=$(PACKAGE) \
 	  -cp $(CORE):$(CORE_TESTS):$(KOTLIN)/lib/kotlin-stdlib.jar:$(KOTLIN)/lib/kotlin-test.jar org.fedkeyboard.TestsKt
 
+# The Swift package, and the runtime of it, in the TensorFlow Lite that the simulation's TensorFlow has.
+test-ios: exported .venv/.synced $(SWIFT)/.unpacked
+	@$(IOS)/tools/test.sh "$(SWIFT)" "$(PACKAGE)" $(BIN)/python
+
+# Also the places of what is mounted in it.
+$(SWIFT)/.unpacked:
+	@echo "unpacking Debian's Swift into $(SWIFT) (560 MB to download, 1.5 GB unpacked)"
+	@$(DEBIAN) $(SWIFT_RELEASE) "$(SWIFT)" $(SWIFT_PACKAGES) -- $(foreach path,$(SWIFT_LEFT_OUT),'$(path)')
+	@cd "$(SWIFT)" && mkdir -p proc dev tmp root checkout package tensorflow && touch .unpacked
+
+# What the clients' tests need beside a package, so that CI can tell what is missing from what fails.
+tools-web: $(WEB)/node_modules/.installed
+
+tools-android: jdk $(KOTLIN)/.installed $(ANDROID_JAR)
+
+tools-ios: $(SWIFT)/.unpacked
+	@$(IOS)/tools/in_swift.sh "$(SWIFT)" . . . swift --version
+
+exported:
+	@test -f "$(PACKAGE)/manifest.json" || { echo "$(PACKAGE): no package: make export, or give PACKAGE=DIRECTORY" >&2; exit 1; }
+
 jdk:
-	@command -v java >/dev/null && command -v npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
+	@command -v javac >/dev/null && command -v npm >/dev/null || { echo "needs a JDK and npm: apt-get install openjdk-17-jdk-headless npm" >&2; exit 1; }
 
 # With nothing but Kotlin's own library, so that no class of Android gets in.
 $(CORE): $(wildcard $(CORE_SOURCES)/org/fedkeyboard/*.kt) $(KOTLIN)/.installed
@@ -115,6 +159,18 @@ $(CORE): $(wildcard $(CORE_SOURCES)/org/fedkeyboard/*.kt) $(KOTLIN)/.installed
 
 $(CORE_TESTS): $(wildcard $(CORE_TEST_SOURCES)/org/fedkeyboard/*.kt) $(CORE)
 	@$(KOTLINC) -cp $(CORE):$(KOTLIN)/lib/kotlin-test.jar -Xfriend-paths=$(CORE) $(CORE_TEST_SOURCES) -d $@
+
+# Compiled, not run. Android's classes and JUnit's are their own; those of LiteRT and of Android's
+# libraries, which no registry but Maven's has, are stubs of the signatures used.
+$(LITERT): $(shell find $(LITERT_SOURCES) $(STUBS) -name '*.kt' -o -name '*.java') $(CORE) | $(ANDROID_JAR)
+	@rm -rf $(ANDROID)/build/stubs && mkdir -p $(ANDROID)/build/stubs
+	@javac -Xlint:all -Werror -cp $(ANDROID_JAR) -d $(ANDROID)/build/stubs $(filter %.java,$^)
+	@$(KOTLINC) -cp $(CORE):$(ANDROID_JAR):$(JUNIT):$(ANDROID)/build/stubs $(LITERT_SOURCES) -d $@
+
+# Of Debian 11, the last with it.
+$(ANDROID_JAR):
+	@echo "unpacking Debian's android.jar into $(ANDROID)/build/android (22 MB to download)"
+	@$(DEBIAN) --alone bullseye $(ANDROID)/build/android libandroid-23-java junit4
 
 $(KOTLIN)/.installed: $(ANDROID)/tools/package.json $(ANDROID)/tools/package-lock.json | jdk
 	@echo "installing the Kotlin compiler into $(ANDROID)/tools (94 MB)"
@@ -155,4 +211,4 @@ $(UV): Makefile
 	@touch $@
 
 clean:
-	rm -rf .venv .tools .peers $(WEB)/node_modules $(ANDROID)/build $(ANDROID)/tools/node_modules
+	rm -rf .venv .tools .peers $(SWIFT) $(IOS)/build $(WEB)/node_modules $(ANDROID)/build $(ANDROID)/tools/node_modules

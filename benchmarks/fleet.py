@@ -32,7 +32,7 @@ IDEAL = "simulation/configs/chitchat.toml"
 _HOLD = """
 import sys, time
 from fedkeyboard.data.population import Population
-from fedkeyboard.simulation import config
+from fedkeyboard.simulation import config_files
 from fedkeyboard.simulation.fleet import fleet
 population = Population.open(sys.argv[1])
 of = fleet.of(config_files.load(sys.argv[2]), population)

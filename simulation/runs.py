@@ -4,8 +4,9 @@
     population.json     which population file, its fingerprint, how many phones of how many users
     tokenizer.model     the SentencePiece model, and vocabulary.txt, its entries
     words.model         of a run with sub-words, the vocabulary of words that it is evaluated by
-    checkpoints/        the learning process's state, by tff.program.FileProgramStateManager
-    weights.npz         the model at the last checkpoint
+    checkpoints/        the learning process's state, by tff.program.FileProgramStateManager: what
+                        a run goes on from (`checkpoints`)
+    weights.npz         a copy of the newest one's model, for what needs no more
     rounds.csv          a row a round; tensorboard/ has the same (after a resume, rounds twice)
     metrics.json        the final evaluation on unseen users
     report.html         curves and figures for a reader

@@ -31,7 +31,7 @@ def pytest_collection_finish():
 
 
 # A file is one process's: what takes longest begins first, so that none is alone at the end.
-_LONGEST = ("test_end_to_end.py", "test_aggregation.py", "test_verify.py", "test_package.py")
+_LONGEST = ("test_run.py", "test_aggregation.py", "test_verify.py", "test_package.py")
 
 
 def pytest_collection_modifyitems(items):

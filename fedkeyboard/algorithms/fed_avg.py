@@ -15,9 +15,8 @@ import tensorflow_federated as tff
 
 from fedkeyboard import model
 from fedkeyboard.algorithms import local_training, templates
-from fedkeyboard.algorithms.local_training import LocalTraining, Tally
+from fedkeyboard.algorithms.local_training import LocalTraining, Tally, Weighting
 from fedkeyboard.algorithms.schedules import Schedule
-from fedkeyboard.algorithms.templates import Weighting
 
 
 def learning_process(

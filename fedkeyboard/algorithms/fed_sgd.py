@@ -11,8 +11,7 @@ import tensorflow_federated as tff
 
 from fedkeyboard import model, packed
 from fedkeyboard.algorithms import templates
-from fedkeyboard.algorithms.local_training import LocalTraining, Tally
-from fedkeyboard.algorithms.templates import Weighting
+from fedkeyboard.algorithms.local_training import LocalTraining, Tally, Weighting
 
 
 def phone_gradient(

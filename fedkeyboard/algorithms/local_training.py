@@ -7,7 +7,7 @@ algorithm 2). Written in TensorFlow operations, to be traced into TFF's client w
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -17,6 +17,9 @@ from fedkeyboard.errors import UserError
 # Of rates and norms: what float32 tells from 0 and has, as also
 # `fedkeyboard.tflite_export.manifest` says.
 LEAST, MOST = 1e-30, tf.float32.max.item()
+# What a phone learned counts by its sentences, or as much as anybody's.
+Weighting = Literal["sentences", "uniform"]
+
 # TensorFlow counts sentences in int32.
 _LARGEST_BATCH = 1_000_000
 _MOST_EPOCHS = 1000  # As in an experiment and a manifest; no phone trains for longer.

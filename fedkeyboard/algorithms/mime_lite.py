@@ -20,8 +20,7 @@ from fedkeyboard import model
 from fedkeyboard.aggregators import mean
 from fedkeyboard.algorithms import local_training, templates
 from fedkeyboard.algorithms.fed_sgd import phone_gradient
-from fedkeyboard.algorithms.local_training import LocalTraining
-from fedkeyboard.algorithms.templates import Weighting
+from fedkeyboard.algorithms.local_training import LocalTraining, Weighting
 
 
 def learning_process(

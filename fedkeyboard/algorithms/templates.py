@@ -10,7 +10,7 @@ the learning templates ask for a sequence, and one element costs the least to ha
 
 import collections
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,10 +19,8 @@ import tensorflow_federated as tff
 from fedkeyboard import model
 from fedkeyboard.aggregators import mean
 from fedkeyboard.algorithms import local_training
+from fedkeyboard.algorithms.local_training import Weighting
 from fedkeyboard.algorithms.schedules import Schedule
-
-# An update counts by its phone's sentences, or each alike.
-Weighting = Literal["sentences", "uniform"]
 
 
 def phone_data(array: np.ndarray) -> list[np.ndarray]:

@@ -32,6 +32,12 @@ app = typer.Typer(
 population_commands = typer.Typer(help="Population files.", no_args_is_help=True)
 app.add_typer(population_commands, name="population")
 
+# What plain pip leaves out (pyproject.toml), by the name that is imported.
+_BY_HAND = {
+    "tensorflow_federated": "tensorflow-federated==0.87.0",
+    "tensorflow_privacy": "tensorflow-privacy==0.9.0",
+}
+
 for _command in (
     text.prepare,
     training.fleet,
@@ -117,6 +123,13 @@ def main() -> None:
             _close_stdout()
         _fail(f"{name}{error.strerror or error}", 1)
     except Exception as error:  # noqa: BLE001, a bug: still one line, and how to see more.
+        if isinstance(error, ModuleNotFoundError) and error.name in _BY_HAND:
+            _fail(
+                f"{error.name} is not installed, since pip cannot find all that it asks for "
+                "(jaxlib 0.4.14 is no longer published; 0.4.13 does): "
+                f"pip install --no-deps {' '.join(_BY_HAND.values())}",
+                1,
+            )
         if os.environ.get("FEDKEYBOARD_DEBUG"):
             traceback.print_exc()
         line = " ".join(str(error).split())[:300]

@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fedkeyboard import files, model
-from fedkeyboard.algorithms.local_training import LocalTraining
-from fedkeyboard.algorithms.templates import Weighting
+from fedkeyboard.algorithms.local_training import LocalTraining, Weighting
 from fedkeyboard.errors import UserError
 from fedkeyboard.updates import update_file
 from fedkeyboard.updates.update_file import Metadata, Update

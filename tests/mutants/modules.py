@@ -35,7 +35,10 @@ TESTS = {
     "fedkeyboard/updates/update_round.py": "fedkeyboard/updates/test_update_round.py",
     "simulation/cohorts.py": "simulation/test_cohorts.py",
     "simulation/fleet/feasibility.py": "simulation/fleet/test_feasibility.py",
-    "simulation/fleet/fleet.py": "simulation/fleet/test_fleet.py simulation/fleet/test_bytes.py",
+    "simulation/fleet/fleet.py": (
+        "simulation/fleet/test_bytes.py simulation/fleet/test_sampling.py "
+        "simulation/fleet/test_fleet.py"
+    ),
     "simulation/fleet/fleet_round.py": "simulation/fleet/test_fleet_report.py",
     "simulation/fleet/habits.py": "simulation/fleet/test_habits.py",
     "simulation/fleet/knowledge.py": "simulation/fleet/test_knowledge.py",
@@ -43,9 +46,13 @@ TESTS = {
     "simulation/fleet/plan.py": "simulation/fleet/test_plan.py",
     "simulation/fleet/reporting.py": "simulation/fleet/test_reporting.py",
     "simulation/fleet/selection.py": (
-        "simulation/fleet/test_selection.py simulation/fleet/test_fleet.py"
+        "simulation/fleet/test_selection.py simulation/fleet/test_sampling.py "
+        "simulation/fleet/test_fleet.py"
     ),
-    "tflite_export/package.py": "tflite_export/test_package.py tflite_export/test_package_files.py",
+    "tflite_export/package.py": (
+        "tflite_export/test_package.py tflite_export/test_package_files.py "
+        "tflite_export/test_export.py"
+    ),
     "tflite_export/verify.py": "tflite_export/test_verify.py",
 }
 # Loaded before the tests are: what they need and takes long. Nothing of fedkeyboard's own, since

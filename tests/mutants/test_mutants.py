@@ -115,7 +115,7 @@ def test_samples_are_parts_of_larger_ones():
 
 def job(project, source, **more):
     path = project / "halves_of_mutants.py"
-    return forked.Job(path.stem, path, source, ["tests"], **{"seconds": 1.0} | more)
+    return forked.Job(path.stem, path, source, ["tests"], **{"seconds": 30.0} | more)
 
 
 def outcome(project, source, **more):
@@ -129,7 +129,11 @@ def test_killed_survived_and_timed_out(project):
         forked.KILLED: SOURCE.replace("number // 2", "number // 3"),
         forked.TIMED_OUT: SOURCE.replace("number // 2", "number * 2"),
     }
-    found = list(forked.outcomes([job(project, source) for source in named.values()], 2))
+    jobs = [
+        job(project, source, **({"seconds": 3.0} if result == forked.TIMED_OUT else {}))
+        for result, source in named.items()
+    ]
+    found = list(forked.outcomes(jobs, 2))
     assert len(found) == 3 and all(each.source == named[of.result] for each, of in found)
     by = {of.result: of.by for _, of in found}
     assert by[forked.KILLED] == "tests/test_halves.py::test_slow" and by[forked.SURVIVED] is None

@@ -2,17 +2,21 @@
 
 import copy
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from packages import METRICS, contents
 
 from fedkeyboard import model
 from fedkeyboard.text.tokenizer import Tokenizer
+from fedkeyboard.tflite_export import package
 from fedkeyboard.tflite_export.files import convert, flatbuffer, signatures
 from fedkeyboard.tflite_export.phone import probe
 from fedkeyboard.tflite_export.phone.learner import Learner
 from fedkeyboard.tflite_export.phone.litert import LiteModel
+from fedkeyboard.updates.update_file import weights_sha256
 
 TEXT = (
     "i you the to and it is a in that don't know are am how see at all about home tell will when "
@@ -169,3 +173,58 @@ def training_record():
     client = {"algorithm": "fedavg", "learning_rate": 0.5, "batch_size": 4, "epochs": 1}
     client |= {"clipping_norm": 5.0, "maximum_sentences": 9, "weighting": "uniform"}
     return {"rounds": 3, "settings": {"client": client}}
+
+
+@pytest.fixture(scope="session")
+def converted():
+    """Makes a conversion one that remembers, since most packages here are of the same weights."""
+    files = {}
+
+    def remembering(convert):
+        def of(weights, sizes, how):
+            key = (convert.__name__, weights_sha256(weights), sizes, how)
+            if key not in files:
+                files[key] = convert(weights, sizes, how)
+            return files[key]
+
+        return of
+
+    return remembering
+
+
+@pytest.fixture
+def export(weights, sizes, tokenizer, training_record, converted, monkeypatch):
+    for function in (package.inference_file, package.training_file):
+        monkeypatch.setattr(package, function.__name__, converted(function))
+
+    def run(directory, **changes):
+        arguments = {
+            "weights": weights,
+            "sizes": sizes,
+            "tokenizer": tokenizer,
+            "training": training_record,
+            "metrics": METRICS,
+            "precision": "float32",
+            "train_storage": "float32",
+        }
+        return package.export(directory, **{**arguments, **changes})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    return tmp_path_factory.mktemp("made") / "export"
+
+
+@pytest.fixture
+def package_in(export, made):
+    """Returns a function that puts the package of the default arguments into a place."""
+
+    def put(directory):
+        if not made.exists():
+            export(made)
+        shutil.copytree(made, directory)
+        return contents(directory)
+
+    return put

@@ -1,60 +1,16 @@
 import collections
-import pathlib
 
 import numpy as np
 import pytest
+from fleets import GBOARD, HABITS, REAL, SAMPLINGS, make, run, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedkeyboard.data.population import Population
-from fedkeyboard.errors import RunFailure, UserError
-from fedkeyboard.simulation import config, config_files
+from fedkeyboard.errors import RunFailure
+from fedkeyboard.simulation import config_files
 from fedkeyboard.simulation.fleet import fleet, participation
 from fedkeyboard.simulation.fleet.habits import DAY, HOUR
-
-GBOARD = pathlib.Path(config.__file__).parent / "configs/gboard.toml"
-HABITS = config.Habits()
-
-
-def lengths(phones):
-    return 10 + phones % 91
-
-
-def make(report_goal=20, phones=5000, *, seed=1, sentences=lengths, **of):
-    return fleet.Fleet(
-        config.Fleet(**of),
-        report_goal,
-        phones=phones,
-        sentences=sentences,
-        bytes_down=5_000_000,
-        bytes_up=5_000_000,
-        seed=seed,
-    )
-
-
-def run(of, rounds):
-    return [of.next_round() for _ in range(rounds)]
-
-
-def same(one, other):
-    return all(
-        np.array_equal(a, b)
-        for x, y in zip(one, other, strict=True)
-        for a, b in zip(x, y, strict=True)
-    )
-
-
-REAL = {
-    "over_selection": 1.3,
-    "minimum_reports": 12,
-    "deadline_minutes": 5.0,
-    "dropout": 0.06,
-    "reuse_hours": 2.0,
-    "minimum_memory_gb": 2.0,
-    "habits": HABITS,
-}
-SAMPLINGS = ["check_in", "uniform", "poisson", "cyclic", "random_check_in"]
-
 
 # --- the ideal fleet ------------------------------------------------------------------------------
 
@@ -250,147 +206,11 @@ def test_a_day_has_a_wave():
     assert np.mean(day) > 1.5 * np.mean(night)
 
 
-# --- sampling ------------------------------------------------------------------------------------
-
-
-def bias(sampling, **more):
-    of = make(20, 3000, **REAL | {"sampling": sampling, "reuse_hours": 0.0} | more)
-    return run(of, 600)[-1]
-
-
-@pytest.mark.heavy
-def test_who_is_often_awake_takes_part_more_often_unless_turned_away():
-    first, fair = bias("check_in"), bias("uniform")
-    assert first.availability_bias > 1.08
-    assert abs(fair.availability_bias - 1) < 0.4 * (first.availability_bias - 1)
-    assert fair.gini < first.gini
-
-
-def test_poisson_is_a_coin_for_each_phone():
-    of = make(50, 1000, sampling="poisson")
-    rounds = run(of, 3000)
-    sizes = np.array([len(r.reported) for r in rounds])
-    assert sizes.mean() == pytest.approx(50, abs=5 * (50 * 0.95 / 3000) ** 0.5)
-    assert sizes.var() == pytest.approx(50 * 0.95, rel=0.15)
-    # Independently: two phones are together in a round as often as chance has it.
-    together = np.mean([{3, 4} <= set(r.reported.tolist()) for r in rounds])
-    assert together == pytest.approx(0.05**2, abs=5 * (0.0025 / 3000) ** 0.5)
-
-
-def test_a_poisson_round_may_be_empty_and_is_not_drawn_again():
-    """With 100 phones and a coin of 0.01, (1 - 0.01)^100 = 0.366 of the rounds have nobody."""
-    rounds = run(make(1, 100, sampling="poisson", dropout=0.0), 4000)
-    sizes = np.array([len(r.reported) for r in rounds])
-    assert np.mean(sizes == 0) == pytest.approx(0.99**100, abs=5 * (0.25 / 4000) ** 0.5)
-    # So a phone takes part as often as its coin says.
-    assert sizes.mean() / 100 == pytest.approx(0.01, abs=5 * (0.0099 / 100 / 4000) ** 0.5)
-    assert all(r.abandoned == 0 for r in rounds)
-    empty = next(r for r in rounds if not len(r.reported))
-    assert (empty.selected, empty.bytes_down, empty.bytes_up) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("habits", [None, HABITS], ids=["ideal", "real"])
-def test_cyclic_rounds_of_a_phone_are_a_cycle_apart(habits):
-    of = make(20, 4000, sampling="cyclic", cycle=8, habits=habits, minimum_reports=20)
-    last = {}
-    for number, each in enumerate(run(of, 60)):
-        for phone in each.reported.tolist():
-            assert number - last.get(phone, -1000) >= 8
-            last[phone] = number
-    assert len(last) > 500
-
-
-@pytest.mark.parametrize("habits", [None, HABITS], ids=["ideal", "real"])
-def test_random_check_in_is_once_a_window(habits):
-    of = make(20, 1000, sampling="random_check_in", cycle=10, habits=habits)
-    for _ in range(4):
-        window = [each.reported.tolist() for each in run(of, 10)]
-        drawn = [phone for cohort in window for phone in cohort]
-        assert len(set(drawn)) == len(drawn)
-        # Each phone drew one of the ten rounds.
-        assert of._selection._drawn == 1000
-        assert np.all(of._selection._drew == of._attempts // 10)
-
-
-def test_random_check_in_finds_the_last_phones_of_a_large_fleet():
-    selection = make(100, 200_000, sampling="random_check_in", cycle=40)._selection
-    for slot in range(40):
-        assert len(selection.select(np.random.default_rng(slot), 0.0, slot, slot).phones) == 100
-    assert selection._drawn == 200_000 and np.all(selection._drew == 1)
-
-
-def test_random_check_in_draws_each_round_as_often():
-    slots = collections.Counter()
-    for seed in range(300):
-        selection = make(1, 30, sampling="random_check_in", cycle=5, seed=seed)._selection
-        for slot in range(5):
-            before = selection._drew[7]
-            selection.select(np.random.default_rng([seed, slot]), 0.0, slot, slot)
-            if selection._drew[7] != before:
-                slots[slot] += 1
-    assert sum(slots.values()) == 300
-    assert max(abs(n - 60) for n in slots.values()) < 5 * (300 * 0.2 * 0.8) ** 0.5
-
-
-# --- impossible settings -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("of", "parts"),
-    [
-        ({"report_goal": 5001}, ["rounds.cohort = 5001", "5,000"]),
-        ({"report_goal": 4000, "over_selection": 1.3}, ["over_selection = 1.3", "5,200"]),
-        ({"sampling": "cyclic", "cycle": 300}, ["fleet.cycle = 300", "at most 250"]),
-        ({"sampling": "random_check_in", "cycle": 300}, ["fleet.cycle = 300"]),
-        ({"report_goal": 3500, "habits": HABITS}, ["3,500", "best hour", "rounds.cohort"]),
-        ({"minimum_memory_gb": 64.0, "habits": HABITS}, ["minimum_memory_gb = 64"]),
-        (
-            {"deadline_minutes": 0.001, "habits": HABITS},
-            ["deadline_minutes = 0.001", "fastest phone"],
-        ),
-        (
-            {"deadline_minutes": 0.1, "habits": HABITS},
-            ["deadline_minutes = 0.1", "fleet.minimum_reports"],
-        ),
-        ({"dropout": 0.5}, ["about 10 would report", "fleet.dropout = 0.5", "over_selection"]),
-    ],
-)
-def test_impossible_settings_are_named_before_the_first_round(of, parts):
-    with pytest.raises(UserError) as caught:
-        make(**of)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert all(part in message for part in parts), message
-
-
-@pytest.mark.parametrize(
-    "of",
-    [
-        {"report_goal": 800, "phones": 2000, "minimum_reports": 100},
-        {"report_goal": 100, "phones": 2000, "sampling": "random_check_in", "cycle": 20},
-        pytest.param(
-            {"phones": 20_000, "selection_minutes": 0.1, "minimum_reports": 5},
-            marks=pytest.mark.heavy,
-        ),
-        {"report_goal": 1, "phones": 3},
-        {"report_goal": 20, "phones": 30_000, "sampling": "random_check_in", "cycle": 1},
-    ],
-)
-def test_what_is_hard_but_possible_is_not_refused(of):
-    assert len(run(make(habits=HABITS, **of), 5)) == 5
-
-
 def test_a_round_that_has_all_its_reports_does_not_wait_for_the_deadline():
     of = make(100, 300, minimum_reports=5, deadline_minutes=600.0, habits=HABITS)
     for each in run(of, 20):
         if not each.dropped and not each.abandoned:
             assert each.virtual_seconds < 2 * HOUR
-
-
-def test_the_pace_of_poisson_costs_nobody():
-    of = make(100, 20_000, sampling="poisson", pace_minutes=600.0, habits=HABITS)
-    rounds = run(of, 20)
-    assert sum(r.dropped for r in rounds) < 0.05 * sum(r.selected for r in rounds)
 
 
 def test_a_fleet_that_stalls_says_so(monkeypatch):

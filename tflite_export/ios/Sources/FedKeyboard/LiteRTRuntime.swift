@@ -4,13 +4,26 @@ import TensorFlowLiteC
 /// LiteRT, by its C API: it runs signatures by name and resizes their inputs.
 public final class LiteRTRuntime: Runtime {
     public let lock = NSRecursiveLock()
+    private let interpreter: Guarded<Interpreter>
+
+    /// Opens a file and maps it into memory.
+    public init(contentsOf url: URL, threads: Int32 = 1) throws {
+        interpreter = Guarded(try Interpreter(contentsOf: url, threads: threads), by: lock)
+    }
+
+    public func run(_ signature: String, _ inputs: [String: Tensor]) throws -> [String: Tensor] {
+        try interpreter.holding { try $0.run(signature, inputs) }
+    }
+}
+
+/// What the C API gives, and frees it; for one thread at a time.
+private final class Interpreter {
     private let model: OpaquePointer
     private let interpreter: OpaquePointer
     private var runners: [String: OpaquePointer] = [:]
     private var allocated: Set<String> = []
 
-    /// Opens a file and maps it into memory.
-    public init(contentsOf url: URL, threads: Int32 = 1) throws {
+    init(contentsOf url: URL, threads: Int32) throws {
         guard let model = TfLiteModelCreateFromFile(url.path) else {
             throw FedKeyboardError("\(url.lastPathComponent): not a .tflite file")
         }
@@ -31,7 +44,7 @@ public final class LiteRTRuntime: Runtime {
         TfLiteModelDelete(model)
     }
 
-    public func run(_ signature: String, _ inputs: [String: Tensor]) throws -> [String: Tensor] {
+    func run(_ signature: String, _ inputs: [String: Tensor]) throws -> [String: Tensor] {
         let runner = try self.runner(of: signature, fitting: inputs)
         for (name, tensor) in inputs {
             let input = TfLiteSignatureRunnerGetInputTensor(runner, name)

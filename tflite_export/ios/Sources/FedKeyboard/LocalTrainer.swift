@@ -1,7 +1,7 @@
 import Foundation
 
 /// How to learn; the defaults, for the phone's user, are what docs/accuracy.md found.
-public struct LearningSettings {
+public struct LearningSettings: Sendable {
     public var learningRate: Float = 0.1
     public var clippingNorm: Float = 1
     public var batchSize = 16
@@ -12,7 +12,7 @@ public struct LearningSettings {
 
 /// The mean loss over all targets, in nats; and of the words among them how many there are, and how
 /// many the first suggestion hit, and the three.
-public struct Evaluated: Equatable {
+public struct Evaluated: Equatable, Sendable {
     public let loss: Float
     public let words: Int
     public let top1Hits: Int
@@ -20,14 +20,14 @@ public struct Evaluated: Equatable {
 }
 
 /// What `LocalTrainer.train` did: the loss of each step before it, and whether it was not stopped.
-public struct Trained {
+public struct Trained: Sendable {
     public let sentences: Int
     public let losses: [Float]
     public let finished: Bool
 }
 
 /// What became of a personal checkpoint.
-public enum Loaded {
+public enum Loaded: Sendable {
     /// There is none.
     case absent
     /// It is of this package, and its weights are in use.
@@ -39,23 +39,29 @@ public enum Loaded {
 }
 
 /// Learns from sentences with `model_train.tflite`. Nothing leaves the phone.
-public final class LocalTrainer {
+public final class LocalTrainer: Sendable {
+    /// What the weights have learned since they were the package's.
+    private struct Learned {
+        var sentences = 0
+        var steps = 0
+        var lossOfSteps = 0.0
+        var settings = LearningSettings()
+        /// Whether what `loadPersonal` brought is in the weights.
+        var isPersonal = false
+    }
+
     private let runtime: Runtime
     private let package: PhonePackage
     private let vocabulary: Vocabulary
 
-    /// What the weights have learned since they were the package's.
-    private var sentences = 0
-    private var steps = 0
-    private var lossOfSteps = 0.0
-    private var settings = LearningSettings()
-    /// Whether what `loadPersonal` brought is in the weights.
-    private var isPersonal = false
+    /// Guarded by the runtime's lock, as the weights are.
+    private let learned: Guarded<Learned>
 
     public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary) {
         self.runtime = runtime
         self.package = package
         self.vocabulary = vocabulary
+        learned = Guarded(Learned(), by: runtime.lock)
     }
 
     /// Trains batch after batch, epoch after epoch, from all of `sentences`. `stop` is asked before
@@ -75,10 +81,10 @@ public final class LocalTrainer {
                 losses.append(try step(Array(rows[first...].prefix(settings.batchSize)), settings))
             }
         }
-        runtime.lock.holding {
+        learned.holding {
             // Not those that it did not get to: an update counts by its sentences.
-            self.sentences += min(rows.count, losses.count * settings.batchSize)
-            self.settings = settings
+            $0.sentences += min(rows.count, losses.count * settings.batchSize)
+            $0.settings = settings
         }
         return Trained(sentences: rows.count, losses: losses, finished: finished)
     }
@@ -92,7 +98,7 @@ public final class LocalTrainer {
         var counts = [0, 0, 0]
         for first in stride(from: 0, to: rows.count, by: batchSize) {
             let part = Array(rows[first...].prefix(batchSize))
-            let said = try run("evaluate", batch(part))
+            let said = try runtime.run("evaluate", batch(part))
             let inPart = part.reduce(0) { sum, row in sum + row.dropFirst().filter { $0 != Vocabulary.pad }.count }
             loss += Double(try said.floats("loss")[0]) * Double(inPart)
             targets += inPart
@@ -106,7 +112,7 @@ public final class LocalTrainer {
 
     /// Returns a copy of the weights.
     public func weights() throws -> Weights {
-        let said = try run("get_weights", ["anything": .scalar(0)])
+        let said = try runtime.run("get_weights", ["anything": .scalar(0)])
         return Weights(values: try Dictionary(uniqueKeysWithValues: Weights.names.map { ($0, try said.floats($0)) }))
     }
 
@@ -114,17 +120,14 @@ public final class LocalTrainer {
     public func setWeights(_ weights: Weights) throws {
         var inputs: [String: Tensor] = [:]
         for (name, shape) in shapes { inputs[name] = .floats(weights.values[name] ?? [], shape: shape) }
-        _ = try run("set_weights", inputs)
+        _ = try runtime.run("set_weights", inputs)
     }
 
     /// Goes back to the package's weights, and forgets what was learned.
     public func reset() throws {
         try runtime.lock.holding {
-            _ = try run("reset", ["anything": .scalar(0)])
-            sentences = 0
-            steps = 0
-            lossOfSteps = 0
-            isPersonal = false
+            _ = try runtime.run("reset", ["anything": .scalar(0)])
+            learned.holding { $0 = Learned() }
         }
     }
 
@@ -155,18 +158,20 @@ public final class LocalTrainer {
             let same = metadata.weightsSHA256 == package.weightsSHA256
             // The rows of the embedding are words: of another vocabulary, they mean other words.
             let usable = metadata.vocabularySHA256 == package.vocabularySHA256 && (same || migrate)
-            guard metadata.purpose == "personal", usable, let learned = try? difference(shapes) else {
+            guard metadata.purpose == "personal", usable, let added = try? difference(shapes) else {
                 return .refused
             }
-            try setWeights(weights() + learned)
-            sentences = metadata.sentences
-            steps = metadata.steps
-            lossOfSteps = (metadata.loss ?? 0) * Double(steps)
-            settings.learningRate = metadata.learningRate
-            settings.clippingNorm = metadata.clippingNorm
-            settings.batchSize = metadata.batchSize
-            settings.epochs = metadata.epochs
-            isPersonal = true
+            try setWeights(weights() + added)
+            learned.holding {
+                $0.sentences = metadata.sentences
+                $0.steps = metadata.steps
+                $0.lossOfSteps = (metadata.loss ?? 0) * Double(metadata.steps)
+                $0.settings.learningRate = metadata.learningRate
+                $0.settings.clippingNorm = metadata.clippingNorm
+                $0.settings.batchSize = metadata.batchSize
+                $0.settings.epochs = metadata.epochs
+                $0.isPersonal = true
+            }
             return same ? .loaded : .migrated
         }
     }
@@ -181,9 +186,10 @@ public final class LocalTrainer {
             guard client.algorithm == "fedavg" else {
                 throw FedKeyboardError("phones of \(client.algorithm) send no updates")
             }
-            guard !isPersonal else { throw FedKeyboardError("a personal checkpoint stays on the phone") }
-            guard steps > 0 else { throw FedKeyboardError("nothing was learned") }
-            let weight = client.weighting == "sentences" ? Double(sentences) : 1
+            let learned = learned.holding { $0 }
+            guard !learned.isPersonal else { throw FedKeyboardError("a personal checkpoint stays on the phone") }
+            guard learned.steps > 0 else { throw FedKeyboardError("nothing was learned") }
+            let weight = client.weighting == "sentences" ? Double(learned.sentences) : 1
             try UpdateFile.write(url, metadata("update", weight: weight), difference(), shapes)
         }
     }
@@ -202,10 +208,12 @@ public final class LocalTrainer {
             var inputs = batch(rows)
             inputs["learning_rate"] = .scalar(settings.learningRate)
             inputs["clipping_norm"] = .scalar(settings.clippingNorm)
-            let loss = try run("train", inputs).floats("loss")[0]
+            let loss = try runtime.run("train", inputs).floats("loss")[0]
             guard loss.isFinite else { throw FedKeyboardError("training has diverged") }
-            steps += 1
-            lossOfSteps += Double(loss)
+            learned.holding {
+                $0.steps += 1
+                $0.lossOfSteps += Double(loss)
+            }
             return loss
         }
     }
@@ -220,12 +228,12 @@ public final class LocalTrainer {
 
     /// From the package's weights, which are in the file and need not be kept in memory.
     private func difference() throws -> Weights {
-        let learned = try weights()
-        _ = try run("reset", ["anything": .scalar(0)])
+        let now = try weights()
+        _ = try runtime.run("reset", ["anything": .scalar(0)])
         // Also if the next line throws.
         let initial = Result { try weights() }
-        try setWeights(learned)
-        let difference = learned - (try initial.get())
+        try setWeights(now)
+        let difference = now - (try initial.get())
         // The last step's loss was of the weights before it.
         guard difference.values.values.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
             throw FedKeyboardError("training has diverged")
@@ -234,22 +242,19 @@ public final class LocalTrainer {
     }
 
     private func metadata(_ purpose: String, weight: Double) -> UpdateMetadata {
-        UpdateMetadata(
+        let learned = learned.holding { $0 }
+        return UpdateMetadata(
             purpose: purpose,
             weightsSHA256: package.weightsSHA256,
             vocabularySHA256: package.vocabularySHA256,
             weight: weight,
-            sentences: sentences,
-            steps: steps,
-            loss: steps == 0 ? nil : lossOfSteps / Double(steps),
-            learningRate: settings.learningRate,
-            clippingNorm: settings.clippingNorm,
-            batchSize: settings.batchSize,
-            epochs: settings.epochs
+            sentences: learned.sentences,
+            steps: learned.steps,
+            loss: learned.steps == 0 ? nil : learned.lossOfSteps / Double(learned.steps),
+            learningRate: learned.settings.learningRate,
+            clippingNorm: learned.settings.clippingNorm,
+            batchSize: learned.settings.batchSize,
+            epochs: learned.settings.epochs
         )
-    }
-
-    private func run(_ signature: String, _ inputs: [String: Tensor]) throws -> [String: Tensor] {
-        try runtime.lock.holding { try runtime.run(signature, inputs) }
     }
 }

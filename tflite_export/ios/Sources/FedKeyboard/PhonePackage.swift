@@ -2,7 +2,7 @@ import CryptoKit
 import Foundation
 
 /// A phone package (docs/package.md).
-public struct PhonePackage {
+public struct PhonePackage: Sendable {
     public static let inference = "model_infer.tflite"
     public static let training = "model_train.tflite"
     static let vocabularyFile = "vocabulary.txt"

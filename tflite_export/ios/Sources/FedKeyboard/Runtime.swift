@@ -10,7 +10,7 @@ public struct FedKeyboardError: LocalizedError {
 }
 
 /// Numbers with a shape, in C order; a scalar's shape is empty.
-public enum Tensor {
+public enum Tensor: Sendable {
     case floats([Float], shape: [Int])
     case ints([Int32], shape: [Int])
 
@@ -24,20 +24,13 @@ public enum Tensor {
 }
 
 /// An open `.tflite` file: all that the other types need of LiteRT.
-public protocol Runtime: AnyObject {
-    /// Held by who calls `run`, so that an engine and a trainer can share a runtime.
+public protocol Runtime: AnyObject, Sendable {
+    /// Held while a signature runs, and by who needs several runs with none of another's between, so that
+    /// an engine and a trainer can share a runtime.
     var lock: NSRecursiveLock { get }
 
     /// Runs a signature once; inputs and outputs go by name.
     func run(_ signature: String, _ inputs: [String: Tensor]) throws -> [String: Tensor]
-}
-
-extension NSRecursiveLock {
-    func holding<Value>(_ body: () throws -> Value) rethrows -> Value {
-        lock()
-        defer { unlock() }
-        return try body()
-    }
 }
 
 extension Dictionary where Key == String, Value == Tensor {

@@ -1,7 +1,7 @@
 import Foundation
 
 /// A word that may come next, and its probability.
-public struct Suggestion: Equatable {
+public struct Suggestion: Equatable, Sendable {
     public let word: String
     public let probability: Float
 }
@@ -10,7 +10,7 @@ public struct Suggestion: Equatable {
 ///
 /// It keeps the model's state after each finished word, so that a word costs one step, and a word
 /// taken back none.
-public final class SuggestionEngine {
+public final class SuggestionEngine: Sendable {
     private struct Step {
         let word: Int32
         let after: [String: Tensor]
@@ -21,23 +21,19 @@ public final class SuggestionEngine {
     private let runtime: Runtime
     private let vocabulary: Vocabulary
     private let start: [String: Tensor]
-    private let deliver: DispatchQueue
     private let worker = DispatchQueue(label: "fedkeyboard", qos: .userInitiated)
 
     /// The begin token and the finished words; guarded by the runtime's lock.
-    private var steps: [Step] = []
+    private let steps: Guarded<[Step]>
 
     /// The newest request; guarded by its own lock, which is never held for long.
-    private var newest = 0
-    private let newestLock = NSRecursiveLock()
+    private let newest = Guarded(0)
 
-    /// - Parameters:
-    ///   - runtime: Of `model_infer.tflite`, or, to suggest what a trainer learned, the trainer's.
-    ///   - deliver: Where `request` answers.
-    public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary, deliver: DispatchQueue = .main) {
+    /// - Parameter runtime: Of `model_infer.tflite`, or, to suggest what a trainer learned, the trainer's.
+    public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary) {
         self.runtime = runtime
         self.vocabulary = vocabulary
-        self.deliver = deliver
+        steps = Guarded([], by: runtime.lock)
         let model = package.manifest.model
         start = [
             "output": .floats(Array(repeating: 0, count: model.embedding), shape: [1, model.embedding]),
@@ -51,14 +47,19 @@ public final class SuggestionEngine {
         try suggest(sentence, cancelled: { false })
     }
 
-    /// Does the same on a queue of its own. `done` gets the suggestions, or what went wrong, unless a
-    /// newer request or `cancel` came before: the newest wins, the others end at their next step.
-    public func request(_ sentence: String, done: @escaping (Result<[Suggestion], Error>) -> Void) {
+    /// Does the same on a queue of its own. On the main thread `done` gets the suggestions, or what went
+    /// wrong, unless a newer request or `cancel` came before: the newest wins, the others end at their
+    /// next step.
+    public func request(
+        _ sentence: String, done: @escaping @MainActor @Sendable (Result<[Suggestion], Error>) -> Void
+    ) {
         let mine = next()
         worker.async {
             let result = Result { try self.suggest(sentence, cancelled: { !self.isNewest(mine) }) }
-            // Asked again there: if keys come on the same queue, nothing old is ever shown.
-            self.deliver.async { if self.isNewest(mine) { done(result) } }
+            DispatchQueue.main.async {
+                // Asked again there: keys come on the same thread, so nothing old is ever shown.
+                MainActor.assumeIsolated { if self.isNewest(mine) { done(result) } }
+            }
         }
     }
 
@@ -66,10 +67,10 @@ public final class SuggestionEngine {
     public func cancel() { _ = next() }
 
     /// Forgets the sentence: after one was sent, or when the weights have changed.
-    public func reset() { runtime.lock.holding { steps = [] } }
+    public func reset() { steps.holding { $0 = [] } }
 
     private func suggest(_ sentence: String, cancelled: () -> Bool) throws -> [Suggestion] {
-        try runtime.lock.holding {
+        try steps.holding { steps in
             let ids = [Vocabulary.begin] + vocabulary.encode(sentence)
             let known = zip(steps, ids).prefix { $0.word == $1 }.count
             steps.removeSubrange(known...)
@@ -88,11 +89,11 @@ public final class SuggestionEngine {
     }
 
     private func next() -> Int {
-        newestLock.holding {
-            newest += 1
-            return newest
+        newest.holding {
+            $0 += 1
+            return $0
         }
     }
 
-    private func isNewest(_ request: Int) -> Bool { newestLock.holding { newest == request } }
+    private func isNewest(_ request: Int) -> Bool { newest.holding { $0 == request } }
 }

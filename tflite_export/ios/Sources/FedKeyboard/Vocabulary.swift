@@ -1,7 +1,7 @@
 import Foundation
 
 /// The entries of `vocabulary.txt`; an entry's place is its id.
-public struct Vocabulary {
+public struct Vocabulary: Sendable {
     static let pad: Int32 = 0
     static let begin: Int32 = 1
     static let end: Int32 = 2

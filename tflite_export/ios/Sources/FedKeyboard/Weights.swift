@@ -2,7 +2,7 @@ import CryptoKit
 import Foundation
 
 /// The six weights, or a difference of them, by name.
-public struct Weights {
+public struct Weights: Sendable {
     /// In the order that names them in a manifest.
     static let names = ["embedding", "input_kernel", "recurrent_kernel", "bias", "projection", "output_bias"]
 

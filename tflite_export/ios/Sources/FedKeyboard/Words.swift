@@ -5,7 +5,7 @@ import Foundation
 /// All that is known of Unicode is in the package's `characters.json`: a device's own version of it is
 /// older or newer, and Foundation composes some Hangul otherwise than Unicode does. Unicode scalars all
 /// the way: a `Character` of Swift may be an apostrophe with an accent.
-public struct Words {
+public struct Words: Sendable {
     private let letters: Ranges
     private let marks: Ranges
     private let dualJoining: Ranges

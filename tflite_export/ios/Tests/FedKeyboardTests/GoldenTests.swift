@@ -9,8 +9,7 @@ final class GoldenTests: XCTestCase {
     private var golden: Golden!
 
     override func setUpWithError() throws {
-        let path = try XCTUnwrap(ProcessInfo.processInfo.environment["FEDKEYBOARD_PACKAGE"])
-        package = try PhonePackage(directory: URL(fileURLWithPath: path))
+        package = try packageUnderTest()
         vocabulary = try package.vocabulary()
         golden = try JSONDecoder().decode(Golden.self, from: Data(contentsOf: package.file("golden.json")))
     }

@@ -1,90 +1,17 @@
 """The whole way on a tiny population: the command line, the real TFF and the real LiteRT."""
 
-import contextlib
 import csv
 import json
-import os
-import pathlib
 import shutil
-import signal
-import sqlite3
-import subprocess
-import sys
-import time
 from unittest import mock
 
 import numpy as np
-import psutil
 import pytest
-from commands import FEDKEYBOARD, command, fails, process, succeeds
+from commands import command, fails, process, succeeds
+from tiny_runs import rounds, simulate
 
-from fedkeyboard import __main__, hashed
-from fedkeyboard.cli import app
+from fedkeyboard import hashed
 from fedkeyboard.simulation import runs
-
-SETTINGS = """
-seed = 2
-population.corpus = "chitchat"
-tokenizer.vocabulary_size = 300
-model = { embedding = 8, units = 16, length = 10 }
-client = { learning_rate = 0.5, batch_size = 4, maximum_sentences = 12 }
-server = { optimizer = "adam", learning_rate = 0.05 }
-rounds = { count = 9, cohort = 4, checkpoint_every = 3, validate_every = 4, validation_users = 3 }
-fleet = { over_selection = 1.25, minimum_reports = 2, deadline_minutes = 9, habits = {} }
-"""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("place")
-    (directory / "tiny.toml").write_text(SETTINGS)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def population(place, few_messages):
-    """Made by `fedkeyboard prepare` from a CSV file of real messages."""
-    with open(place / "messages.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["who", "said", "when"])
-        writer.writerows((m.user, m.text, m.time) for m in few_messages)
-    columns = ["--user-column", "who", "--text-column", "said", "--time-column", "when"]
-    summary = json.loads(
-        succeeds(
-            "prepare",
-            "--input",
-            "messages.csv",
-            "--out",
-            "tiny.sqlite",
-            *columns,
-            "--max-sentences",
-            40,
-            "--json",
-            cwd=place,
-        )  # fmt: skip
-    )
-    assert summary["phones"]["train"] > 20
-    return place / "tiny.sqlite"
-
-
-def simulate(population, out):
-    return [
-        *("simulate", "--config", "tiny.toml"),
-        *("--population", population, "--out", out, "--json"),
-    ]
-
-
-@pytest.fixture(scope="module")
-def run(place, population):
-    result = json.loads(succeeds(*simulate(population, "unbroken"), run=process, cwd=place))
-    assert result["run"] == str(pathlib.Path("unbroken"))
-    return place / "unbroken"
-
-
-def rounds(path):
-    """The rows of rounds.csv without the wall-clock time."""
-    with open(path / "rounds.csv", newline="") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 def test_a_run_directory_is_whole(run):
@@ -265,50 +192,6 @@ def test_a_package_does_not_take_the_place_of_other_files(run, tmp_path):
 
 
 @pytest.mark.heavy
-def test_killed_and_resumed_is_as_unbroken(run, place, population):
-    """SIGKILL after the first checkpoint; the rest of the run must be the same."""
-    out = place / "killed"
-    begun = subprocess.Popen(
-        [FEDKEYBOARD, *map(str, simulate(population, out))],
-        cwd=place,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 600
-    while not (out / "weights.npz").exists():
-        assert begun.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    children = psutil.Process(begun.pid).children(recursive=True)
-    assert any(child.name() == "worker_binary" for child in children)
-    os.kill(begun.pid, signal.SIGKILL)
-    begun.wait()
-    _, alive = psutil.wait_procs(children, timeout=60)
-    assert not alive, "TFF's worker outlived its parent"
-    assert not (out / "metrics.json").exists()
-
-    # A newer checkpoint that the disk damaged: the one before is used, and we are told.
-    damaged = out / "checkpoints/round_8"
-    damaged.mkdir()
-    (damaged / "saved_model.pb").write_bytes(b"half a")
-    resumed = process("simulate", "--resume", "--out", out, "--json")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "round_8: damaged" in resumed.stderr
-
-    for ours, theirs in zip(rounds(out), rounds(run), strict=True):
-        assert ours.keys() == theirs.keys()
-        for name, value in theirs.items():
-            assert (ours[name] == "") == (value == "")
-            if value:
-                assert float(ours[name]) == pytest.approx(float(value), rel=1e-4), name
-    with np.load(out / "weights.npz") as ours, np.load(run / "weights.npz") as theirs:
-        for name in theirs.files:
-            np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, err_msg=name)
-    ours = json.loads((out / "metrics.json").read_text())
-    theirs = json.loads((run / "metrics.json").read_text())
-    assert ours["perplexity"] == pytest.approx(theirs["perplexity"], rel=1e-3)
-
-
-@pytest.mark.heavy
 def test_a_run_with_subwords(run, place, population):
     """It is evaluated on the words of the run with words, those outside its vocabulary too.
 
@@ -418,17 +301,6 @@ def test_a_page_does_not_take_the_place_of_something_else(run, tmp_path):
     assert messages.read_text() == "user,text\n"
 
 
-@pytest.mark.heavy
-def test_training_that_diverges_fails(population, place, tmp_path):
-    out = tmp_path / "diverged"
-    settings = ["client.learning_rate=1e6", "client.clipping_norm=1e12", "server.optimizer=sgd"]
-    settings += ["server.learning_rate=1e6", "rounds.count=60"]
-    rate = [word for setting in settings for word in ("--set", setting)]
-    line = fails(1, *simulate(population, out), *rate, cwd=place)
-    assert "diverged" in line and "client.learning_rate" in line
-    assert not (out / "export").exists()
-
-
 def test_a_trained_run_without_its_checkpoints_is_not_trained_anew(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
@@ -451,32 +323,6 @@ def test_a_comparison_is_of_the_rounds_that_the_model_has_had(run, tmp_path):
     ]
     for name in ("costs", "rounds"):
         assert told[0][name] == told[1][name]
-
-
-def test_a_signal_in_a_finalizer_is_not_lost(monkeypatch):
-    """There, and in what the garbage collector calls, exceptions are thrown away."""
-
-    class Final:
-        def __del__(self):
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.1)
-
-    monkeypatch.setattr(sys, "unraisablehook", app._thrown_away)
-    handlers = [signal.signal(number, app._stop) for number in (signal.SIGTERM, signal.SIGALRM)]
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            Final()
-            time.sleep(60)
-    finally:
-        for number, handler in zip((signal.SIGTERM, signal.SIGALRM), handlers, strict=True):
-            signal.signal(number, handler)
-
-
-def test_a_stop_before_the_command_begins_is_a_line(monkeypatch, capsys):
-    monkeypatch.setattr(app, "main", lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(SystemExit) as ended:
-        __main__.main()
-    assert ended.value.code == 1 and capsys.readouterr().err == "fedkeyboard: stopped\n"
 
 
 def test_damaged_files_of_a_run_are_named(run, place, tmp_path):
@@ -512,32 +358,3 @@ def test_statistics_of_a_population(population):
     text = succeeds("population", "stats", population)
     assert "out of vocabulary" in text and "█" in text
     assert "no such population" in fails(2, "population", "stats", "nowhere.sqlite")
-
-
-@pytest.mark.heavy
-def test_a_killed_build_of_virtual_phones_goes_on(tmp_path):
-    build = ["prepare", "--corpus", "chitchat", "--phones", 1_500_000, "--out", "big.sqlite"]
-    begun = subprocess.Popen(
-        [FEDKEYBOARD, *map(str, build)],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    partial = tmp_path / ".big.sqlite.partial"
-
-    def voices():
-        with contextlib.closing(sqlite3.connect(partial)) as connection:
-            return connection.execute("SELECT coalesce(max(phone) + 1, 0) FROM voice").fetchone()[0]
-
-    deadline = time.monotonic() + 600
-    while not partial.exists() or partial.stat().st_size < 15e6:
-        assert begun.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(begun.pid, signal.SIGKILL)
-    begun.wait()
-    kept = voices()
-    assert 0 < kept < 1_500_000 and kept % 100_000 == 0
-    summary = json.loads(succeeds(*build, "--json", cwd=tmp_path))
-    assert summary["phones"]["train"] == 1_500_000
-    assert summary["users"]["train"] == 768
-    assert [path.name for path in tmp_path.iterdir()] == ["big.sqlite"]
