@@ -40,9 +40,17 @@ def test_standard_input_by_its_path(standard_input, tmp_path, refuses):
         pass
 
 
+def test_without_standard_input_a_device_is_a_device(standard_input, refuses):
+    standard_input(os.open("/dev/null", os.O_RDONLY))
+    os.close(0)
+    with refuses("/dev/null is a device"), opened.readable("/dev/null"):
+        pass
+
+
 def test_a_terminal_is_no_file_of_messages(standard_input, refuses):
     ours, terminal = os.openpty()
     standard_input(terminal)
+    os.write(ours, b"hello\n\x04\x04")  # And the end of what is typed, should it be read.
     with refuses("/dev/stdin is a device"), opened.readable("/dev/stdin"):
         pass
     os.close(ours)

@@ -102,3 +102,11 @@ def test_a_message_has_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(whatsapp, "_LONGEST", 20)
     (found,), _ = chat(tmp_path, "14/11/2023, 10:00 - Anna: hello", *["more"] * 50)
     assert found.text == "hello" + "\nmore" * 2  # Anna: hello has 11 of the 20.
+    (found,), _ = chat(tmp_path, "14/11/2023, 10:00 - Anna: hello", "12345678", "more")
+    assert found.text == "hello\n12345678"
+
+
+def test_a_message_may_be_long(tmp_path):
+    lines = ["and so on and on"] * 2000
+    (found,), _ = chat(tmp_path, "14/11/2023, 10:00 - Anna: hello", *lines)
+    assert found.text == "\n".join(["hello", *lines])

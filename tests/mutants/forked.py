@@ -62,12 +62,14 @@ class Outcome(NamedTuple):
       by: The test that failed, if one did.
       seconds: Of the processor.
       tests: By a test's id, its seconds, and the module's lines that it ran.
+      shared: The seconds in which fixtures were made that several tests have.
     """
 
     result: str
     by: str | None
     seconds: float
     tests: dict[str, tuple[float, list[int]]]
+    shared: float
 
 
 def outcomes(jobs: Iterable[Job], at_once: int) -> Iterator[tuple[Job, Outcome]]:
@@ -112,7 +114,7 @@ class _Running:
         if not pid:
             return None
         self._kill()  # What it has left running.
-        said = {"failed": None, "tests": {}}
+        said = {"failed": None, "tests": {}, "shared": 0.0}
         with contextlib.suppress(OSError, ValueError):
             said = json.loads((self._folder / "said.json").read_text())
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -120,7 +122,8 @@ class _Running:
         result = KILLED if code else SURVIVED
         if late or code == -signal.SIGXCPU:
             result = TIMED_OUT
-        return Outcome(result, said["failed"], used.ru_utime + used.ru_stime, said["tests"])
+        seconds = used.ru_utime + used.ru_stime
+        return Outcome(result, said["failed"], seconds, said["tests"], said["shared"])
 
     def end(self) -> None:
         """Ends it, where nobody waits for it any more."""
@@ -150,7 +153,8 @@ def _child(job: Job, folder: pathlib.Path) -> int:
     # To show a failure takes a second, with as many modules as TensorFlow has.
     options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
     code = pytest.main([*options, f"--basetemp={folder / 'tmp'}", *job.tests], plugins=[watch])
-    (folder / "said.json").write_text(json.dumps({"failed": watch.failed, "tests": watch.tests}))
+    said = {"failed": watch.failed, "tests": watch.tests, "shared": watch.shared}
+    (folder / "said.json").write_text(json.dumps(said))
     return int(code)
 
 
@@ -186,6 +190,7 @@ class _Watch:
     def __init__(self, job: Job):
         self.failed: str | None = None
         self.tests: dict[str, tuple[float, list[int]]] = {}
+        self.shared = 0.0
         self._job = job
         self._file = str(job.path.resolve())
         self._lines: set[int] = set()
@@ -218,10 +223,13 @@ class _Watch:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef):
         outside, self._lines = self._lines, self._of_fixtures[fixturedef.argname]
+        began = time.process_time()
         try:
             return (yield)
         finally:
             self._lines = outside
+            if fixturedef.scope != "function":
+                self.shared += time.process_time() - began
 
     def pytest_runtest_logreport(self, report):
         if report.failed and self.failed is None:

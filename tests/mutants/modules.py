@@ -25,7 +25,7 @@ TESTS = {
     "data/times.py": "data/test_times.py",
     "data/voices.py": "data/test_voices.py",
     "data/whatsapp.py": "data/test_whatsapp.py data/test_chats.py",
-    "data/writing.py": "data/test_prepare.py data/test_prepare_failures.py",
+    "data/writing.py": "data/test_voices.py data/test_prepare.py data/test_prepare_failures.py",
     "fedkeyboard/algorithms/local_training.py": "fedkeyboard/algorithms/test_local_training.py",
     "fedkeyboard/evaluation/kneser_ney.py": "fedkeyboard/evaluation/test_kneser_ney.py",
     "fedkeyboard/evaluation/metrics.py": "fedkeyboard/evaluation/test_metrics.py",
@@ -35,7 +35,10 @@ TESTS = {
     "fedkeyboard/updates/update_round.py": "fedkeyboard/updates/test_update_round.py",
     "simulation/cohorts.py": "simulation/test_cohorts.py",
     "simulation/fleet/feasibility.py": "simulation/fleet/test_feasibility.py",
-    "simulation/fleet/fleet.py": "simulation/fleet/test_fleet.py simulation/fleet/test_bytes.py",
+    "simulation/fleet/fleet.py": (
+        "simulation/fleet/test_bytes.py simulation/fleet/test_sampling.py "
+        "simulation/fleet/test_fleet.py"
+    ),
     "simulation/fleet/fleet_round.py": "simulation/fleet/test_fleet_report.py",
     "simulation/fleet/habits.py": "simulation/fleet/test_habits.py",
     "simulation/fleet/knowledge.py": "simulation/fleet/test_knowledge.py",
@@ -46,7 +49,10 @@ TESTS = {
         "simulation/fleet/test_selection.py simulation/fleet/test_sampling.py "
         "simulation/fleet/test_fleet.py"
     ),
-    "tflite_export/package.py": "tflite_export/test_package.py tflite_export/test_export.py",
+    "tflite_export/package.py": (
+        "tflite_export/test_package.py tflite_export/test_package_files.py "
+        "tflite_export/test_export.py"
+    ),
     "tflite_export/verify.py": "tflite_export/test_verify.py",
 }
 # Loaded before the tests are: what they need and takes long. Nothing of fedkeyboard's own, since

@@ -121,7 +121,10 @@ def _line(
 
 
 def _covering(without: Outcome, lines: set[int]) -> dict[str, float]:
-    """Returns the tests that run some lines, a file's together, quick ones first."""
+    """Returns the tests that run some lines, a file's together, quick ones first; their seconds.
+
+    In another order it may be another test for which the fixtures are made that several have.
+    """
     covering = {
         name: seconds for name, (seconds, ran) in without.tests.items() if not lines.isdisjoint(ran)
     }
@@ -130,7 +133,7 @@ def _covering(without: Outcome, lines: set[int]) -> dict[str, float]:
         file = name.split("::")[0]
         least[file] = min(seconds, least.get(file, seconds))
     order = sorted(covering, key=lambda name: (least[name.split("::")[0]], covering[name]))
-    return {name: covering[name] for name in order}
+    return {name: covering[name] + without.shared for name in order}
 
 
 def _statement(source: str, line: int) -> set[int]:

@@ -25,6 +25,12 @@ def make(known: dict[str, Any], reasons: dict[tuple[str, str, str], str]) -> dic
     return {path: _of(path, of, reasons) for path, of in sorted(known.items())}
 
 
+def read(folder: pathlib.Path) -> dict[str, Any]:
+    """Returns the summary that a folder has."""
+    path = folder / "summary.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def _of(path: str, of: dict[str, Any], reasons: dict[tuple[str, str, str], str]) -> dict[str, Any]:
     survivors = []
     for each in of["mutants"]:

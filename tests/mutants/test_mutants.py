@@ -153,6 +153,36 @@ def test_a_test_that_takes_much_longer_than_without_the_change_is_timed_out(proj
     assert late.result == forked.TIMED_OUT and late.seconds < 20
 
 
+def test_a_fixture_that_takes_long_is_not_held_against_the_test_that_comes_first(
+    project, monkeypatch
+):
+    """Without a change it was made for another test."""
+    slow = """
+import time, pytest
+from halves_of_mutants import halves
+
+@pytest.fixture(scope="module")
+def made():
+    began = time.process_time()
+    while time.process_time() < began + 1.5:
+        pass
+    return halves(4)
+
+def test_whole(made):
+    assert made == 2 and halves(8) == 3 and time.process_time()
+
+def test_quick(made):
+    assert made == 2
+"""
+    (project / "tests/test_halves.py").write_text(slow)
+    monkeypatch.setattr(forked, "MORE", 0.0)
+    without = outcome(project, SOURCE, trace=True)
+    assert without.shared == pytest.approx(1.5, abs=0.2)
+    only = run._covering(without, {11})
+    assert next(iter(only)).endswith("test_quick")
+    assert outcome(project, SOURCE, only=only).result == forked.SURVIVED
+
+
 def test_what_sleeps_is_timed_out_by_the_clock(project):
     source = "import time; time.sleep(60)\n" + SOURCE
     assert outcome(project, source, seconds=0.1).result == forked.TIMED_OUT
@@ -244,7 +274,7 @@ def test_the_summary_names_survivors_and_why(tmp_path):
         text.startswith("What it is.\n") and text.count("| all | 30 | 3 | 2 | 1 | 1 | 67% |") == 1
     )
     assert "| `data/x.py:11` | `` a \\| 1 `` → `` b \\| 1 `` | It is so. |" in text
-    assert json.loads((tmp_path / "summary.json").read_text()) == made
+    assert summary.read(tmp_path) == made and summary.read(tmp_path / "none") == {}
 
 
 def test_every_module_and_test_that_is_named_is_there():

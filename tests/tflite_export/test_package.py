@@ -185,10 +185,13 @@ def test_the_file_in_the_package_is_the_models(package_in, tmp_path, exported):
     assert packaged.suggest([5, 6, 7]) == exported.suggest([5, 6, 7])
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("precision", "train_storage"),
-    [("int8", "int8"), ("float16", "int8"), ("float32", "float32")],
+    [
+        ("int8", "int8"),
+        pytest.param("float16", "int8", marks=pytest.mark.heavy),
+        pytest.param("float32", "float32", marks=pytest.mark.heavy),
+    ],
 )
 def test_precisions_are_measured_on_unseen_text(
     export, tmp_path, tokenizer, sizes, precision, train_storage
