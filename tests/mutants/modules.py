@@ -56,7 +56,7 @@ TESTS = {
         "tflite_export/test_package.py tflite_export/test_package_files.py "
         "tflite_export/test_export.py"
     ),
-    "tflite_export/verify.py": "tflite_export/test_verify.py",
+    "tflite_export/verify.py": "tflite_export/test_measures.py tflite_export/test_verify.py",
 }
 # Loaded before the tests are: what they need and takes long. Nothing of fedkeyboard's own, since
 # a module that is imported already is not replaced.
