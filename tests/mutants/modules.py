@@ -16,7 +16,10 @@ TESTS = {
     "data/opened.py": "data/test_opened.py data/test_formats.py data/test_bounds.py",
     "data/parquet.py": "data/test_parquet.py",
     "data/population.py": "data/test_population.py data/test_population_description.py",
-    "data/prepare.py": "data/test_prepare.py data/test_prepare_failures.py data/test_voices.py",
+    "data/prepare.py": (
+        "data/test_prepare_arguments.py data/test_prepare.py data/test_prepare_failures.py "
+        "data/test_voices.py"
+    ),
     "data/seals.py": "data/test_seals.py",
     "data/staging.py": "data/test_prepare.py data/test_prepare_failures.py",
     "data/statistics.py": "data/test_statistics.py",
@@ -53,7 +56,7 @@ TESTS = {
         "tflite_export/test_package.py tflite_export/test_package_files.py "
         "tflite_export/test_export.py"
     ),
-    "tflite_export/verify.py": "tflite_export/test_verify.py",
+    "tflite_export/verify.py": "tflite_export/test_measures.py tflite_export/test_verify.py",
 }
 # Loaded before the tests are: what they need and takes long. Nothing of fedkeyboard's own, since
 # a module that is imported already is not replaced.
