@@ -13,8 +13,6 @@ PAGES = (
     "tflite_export/*/README.md",
     "tests/mutants/README.md",
 )
-_PROGRAM = r"(?:\S*/)?(?:fedkeyboard|python3?(?:\.11)?|pip|uv)|make|node|npm|gradle|apt-get|swift"
-_COMMAND = re.compile(rf"(?:{_PROGRAM})(?: .+)?")
 # In a sentence a word alone, or a word and a noun, is the name of something and not to be typed.
 _IN_TEXT = re.compile(
     r"(?:\S*/)?fedkeyboard [a-z].*|make [a-z-]+.*|(?:\S*/)?python\S* -m .*|node --test .*|gradle .*"
