@@ -5,10 +5,11 @@ import pathlib
 import runpy
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.command.editable_wheel import _encode_pth, editable_wheel
+from setuptools.command.editable_wheel import _encode_pth, _TopLevelFinder, editable_wheel
 
 ROOT = pathlib.Path(__file__).resolve().parent
 
@@ -34,24 +35,24 @@ class WorkerLibrary(build_ext):
         return str(pathlib.Path(*fullname.split("."))) + ".so"
 
 
-class Editable(editable_wheel):
+class FinderAndPath(_TopLevelFinder):
     """Puts the checkout on the path as well.
 
     A directory of the package's name, as the one that the checkout lies in has, is a namespace to
     Python, which comes before setuptools' finder; a package on the path comes before both.
     """
 
-    def _select_strategy(self, *arguments: object) -> object:
-        strategy = super()._select_strategy(*arguments)
-        write = type(strategy).__call__
+    def get_implementation(self) -> Iterator[tuple[str, bytes]]:
+        """Yields the files beside the finder, by their names."""
+        yield from super().get_implementation()
+        yield "__editable__.fedkeyboard_checkout.pth", _encode_pth(f"{ROOT}\n")
 
-        class AndPath(type(strategy)):
-            def __call__(self, wheel, files, mapping):
-                write(self, wheel, files, mapping)
-                wheel.writestr("__editable__.fedkeyboard_checkout.pth", _encode_pth(f"{ROOT}\n"))
 
-        strategy.__class__ = AndPath
-        return strategy
+class Editable(editable_wheel):
+    """Installs so whatever the layout, which needs a finder."""
+
+    def _select_strategy(self, name: str, *_: object) -> _TopLevelFinder:
+        return FinderAndPath(self.distribution, name)
 
 
 # Not in the checkout, where files of an earlier build would get into the wheel.
