@@ -181,8 +181,7 @@ def export(
 def inference_file(weights: model.Weights, sizes: model.Sizes, precision: Precision) -> bytes:
     """Returns the bytes of a `model_infer.tflite`."""
     module = signatures.InferenceModule(weights, sizes)
-    content = convert.convert(module, signatures.INFERENCE_SIGNATURES, precision)
-    return storage.store_float16_vectors(content) if precision == "int8" else content
+    return convert.convert(module, signatures.INFERENCE_SIGNATURES, precision)
 
 
 def training_file(weights: model.Weights, sizes: model.Sizes, stored: Storage) -> bytes:

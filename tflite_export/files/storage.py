@@ -1,13 +1,10 @@
-"""Weights that are small in the file and float32 once it is open, where the converter has no way.
+"""Weights that are int8 in the file and float32 once it is open, where the converter has no way.
 
-TensorFlow's converter leaves variables and what is assigned to them float32, and with int8 the
-biases too. Both are made smaller here, with an operator that makes them float32 again:
-
-- Of a model that learns each large matrix that is assigned as it is, when the file is opened and on
-  `reset`, becomes int8: a quarter of the bytes, and the phone trains in float32. Symmetric, with a
-  scale for each row: |w - s q| <= s / 2, s = max |row| / 127 (as the converter does for inference;
-  https://ai.google.dev/edge/litert/models/quantization_spec).
-- Of a model that only suggests the large vectors become float16.
+TensorFlow's converter leaves variables, and what is assigned to them, float32. Of a model that
+learns each large matrix that is assigned as it is, when the file is opened and on `reset`, becomes
+int8 here: a quarter of the bytes, and the phone trains in float32. Symmetric, with a scale for each
+row: |w - s q| <= s / 2, s = max |row| / 127 (as the converter does for inference;
+https://ai.google.dev/edge/litert/models/quantization_spec).
 """
 
 from collections.abc import Sequence
@@ -21,7 +18,6 @@ from fedkeyboard.tflite_export.files import flatbuffer
 _SMALLEST = 1000
 _TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
-    np.dtype(np.float16): schema.TensorType.FLOAT16,
     np.dtype(np.int8): schema.TensorType.INT8,
 }
 
@@ -61,31 +57,6 @@ def store_int8(content: bytes) -> bytes:
     return flatbuffer.pack(file)
 
 
-def store_float16_vectors(content: bytes) -> bytes:
-    """Returns `.tflite` bytes with float16 in the place of large constant float32 vectors."""
-    file = flatbuffer.unpack(content)
-    store = _Store(file)
-    for graph in file.subgraphs:
-        large = [
-            i
-            for i, tensor in enumerate(graph.tensors)
-            if tensor.type == schema.TensorType.FLOAT32
-            and file.buffers[tensor.buffer].data is not None
-            and len(tensor.shape) == 1
-            and tensor.shape[0] > _SMALLEST
-        ]
-        operators = [store.widened(graph, i) for i in large]
-        for operator in graph.operators:
-            operators.append(operator)
-            if flatbuffer.kind(file, operator) == schema.BuiltinOperator.FULLY_CONNECTED and (
-                operator.inputs[2] in large
-            ):
-                operators.append(store.bias_apart(graph, operator))
-        graph.operators = operators
-    _drop_unused(file)
-    return flatbuffer.pack(file)
-
-
 class _Store:
     """Puts constants into a file, each once, and the operators that make them float32."""
 
@@ -111,7 +82,7 @@ class _Store:
         whole, scaled = (self._tensor(graph, shape=value.shape) for _ in range(2))
         assign.inputs = [assign.inputs[0], scaled]
         return (
-            self._dequantize(stored, whole, version=2),
+            self._dequantize(stored, whole),
             schema.OperatorT(
                 opcodeIndex=self._opcode(schema.BuiltinOperator.MUL, version=1),
                 inputs=[whole, factor],
@@ -121,33 +92,9 @@ class _Store:
             ),
         )
 
-    def widened(self, graph: schema.SubGraphT, vector: int) -> schema.OperatorT:
-        """Returns the operator that makes a constant, which it no longer is, of a float16 one."""
-        tensor = graph.tensors[vector]
-        content = np.frombuffer(self._file.buffers[tensor.buffer].data.tobytes(), np.float32)
-        tensor.buffer = 0
-        return self._dequantize(self._tensor(graph, content.astype(np.float16)), vector, version=3)
-
-    def bias_apart(self, graph: schema.SubGraphT, product: schema.OperatorT) -> schema.OperatorT:
-        """Takes the bias from a product, and returns the operator that adds it afterwards.
-
-        XNNPACK refuses products of int8 with a bias that is no constant.
-        """
-        *factors, bias = product.inputs
-        (result,) = product.outputs
-        without = self._tensor(graph, shape=graph.tensors[result].shape)
-        product.inputs, product.outputs = [*factors, -1], [without]
+    def _dequantize(self, stored: int, whole: int) -> schema.OperatorT:
         return schema.OperatorT(
-            opcodeIndex=self._opcode(schema.BuiltinOperator.ADD, version=1),
-            inputs=[without, bias],
-            outputs=[result],
-            builtinOptionsType=schema.BuiltinOptions.AddOptions,
-            builtinOptions=schema.AddOptionsT(),
-        )
-
-    def _dequantize(self, stored: int, whole: int, version: int) -> schema.OperatorT:
-        return schema.OperatorT(
-            opcodeIndex=self._opcode(schema.BuiltinOperator.DEQUANTIZE, version),
+            opcodeIndex=self._opcode(schema.BuiltinOperator.DEQUANTIZE, version=2),
             inputs=[stored],
             outputs=[whole],
             builtinOptionsType=schema.BuiltinOptions.DequantizeOptions,

@@ -63,13 +63,7 @@ test("type, accept, learn, see the change, forget, see the original", async () =
   await page.locator("#learn").check();
   await page.getByText("Ready to learn").waitFor();
   const original = await suggestionsAfter(page, BEGINNING);
-  let learned = original;
-  for (let sent = 0; words(learned).join() === words(original).join(); sent++) {
-    assert.ok(sent < 12, `${original} after ${sent} messages`);
-    await page.locator("#text").fill(MESSAGE);
-    await sendAndLearn(page);
-    learned = await suggestionsAfter(page, BEGINNING);
-  }
+  const learned = await learnUntilOthers(page, original);
 
   // It is kept over a reload, and not used while the switch is off.
   await openKeyboard(page, chromium.url);
@@ -88,16 +82,25 @@ test("type, accept, learn, see the change, forget, see the original", async () =
   await page.context().close();
 });
 
-/** Opens a page, learns one message, and returns it with what was suggested before and after. */
+/** Sends the message until other words are suggested, and returns these. */
+async function learnUntilOthers(page, original) {
+  for (let sent = 0; sent < 12; sent++) {
+    await page.locator("#text").fill(MESSAGE);
+    await sendAndLearn(page);
+    const learned = await suggestionsAfter(page, BEGINNING);
+    if (words(learned).join() !== words(original).join()) return learned;
+  }
+  assert.fail(`${original} after 12 messages`);
+}
+
+/** Opens a page, has it learn, and returns it with what was suggested before and after. */
 async function pageThatLearned() {
   const page = await chromium.newPage();
   await openKeyboard(page, chromium.url);
   await page.locator("#learn").check();
   await page.getByText("Ready to learn").waitFor();
   const original = await suggestionsAfter(page, BEGINNING);
-  await page.locator("#text").fill(MESSAGE);
-  await sendAndLearn(page);
-  const learned = await suggestionsAfter(page, BEGINNING);
+  const learned = await learnUntilOthers(page, original);
   return { page, original, learned };
 }
 
@@ -117,7 +120,7 @@ test("another package's checkpoint is refused, or moved if the words are the sam
   await restamp({ weights_sha256: "0".repeat(64) });
   await openKeyboard(page, chromium.url);
   assert.deepEqual(await suggestionsAfter(page, BEGINNING), learned);
-  await page.getByText("Learned from 1 message").waitFor();
+  await page.getByText("Learned from ").waitFor();
 
   await restamp({ weights_sha256: "0".repeat(64), vocabulary_sha256: "0".repeat(64) });
   await openKeyboard(page, chromium.url);
@@ -130,7 +133,6 @@ test("another package's checkpoint is refused, or moved if the words are the sam
 
 test("what one page forgets, another does too", async () => {
   const { page, original, learned } = await pageThatLearned();
-  assert.notDeepEqual(learned, original);
 
   const other = await page.context().newPage();
   await openKeyboard(other, chromium.url);
