@@ -22,10 +22,10 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedkeyboard import files, hashed
-from fedkeyboard.algorithms import templates
+from fedkeyboard.algorithms import averaging, templates
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.runtime import session
-from fedkeyboard.simulation import directories, processes, rounds, runs
+from fedkeyboard.simulation import directories, processes, rounds, runs, selection
 from fedkeyboard.simulation.checkpoints import Checkpoints
 from fedkeyboard.simulation.runs import Run
 from fedkeyboard.text import spellings
@@ -154,25 +154,28 @@ def _empty(directory: pathlib.Path, kept: set[str]) -> None:
 async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, base: Base) -> None:
     process = processes.of_updates(run)
     initial = await tff.program.materialize_value(process.initialize())
-    state, done = await Checkpoints(run.path).load(initial)
+    settings = run.config.rounds
+    kept, done = await Checkpoints(run.path).load(
+        selection.begin(initial, initial.global_model_weights.trainable, settings)
+    )
     if done != base.round:
         raise UserError(
             f"{run.path}: its package is of round {base.round}, its last checkpoint of round "
             f"{done}; export it again with `fedkeyboard export {run.path}`, and ask phones anew"
         )
-    before = tf.nest.flatten(
-        await tff.program.materialize_value(state.global_model_weights.trainable)
-    )
+    # What phones were sent is the run's model: the weights after the last round, or an average of
+    # them, or those of the best round. Their updates lead from there.
+    before, _ = run.weights()
+    state = averaging.moved_to(kept.process, before)
     output = process.next(state, data)
     after = await tff.program.materialize_value(output.state)
     if not all(np.all(np.isfinite(leaf)) for leaf in tf.nest.flatten(after)):
         raise RunFailure(f"{run.path}: the updates lead to weights that are not finite")
-    weights = after.global_model_weights.trainable
-    if all(map(np.array_equal, before, tf.nest.flatten(weights))):
+    weights = averaging.model_of(after)
+    if all(map(np.array_equal, before, weights)):
         raise RunFailure(f"{run.path}: the updates change nothing")
     rounds.require(run.rounds_csv, done)
     number = done + 1
-    settings = run.config.rounds
     config = run.config.model_copy(
         update={"rounds": settings.model_copy(update={"count": max(settings.count, number)})}
     )
@@ -184,7 +187,8 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
     # Without the rows of rounds after the checkpoint.
     rounds.keep(made.rounds_csv, done)
     made.save_rounds_of_updates([*run.rounds_of_updates(), number])
-    await Checkpoints(made.path).save(after, number)
+    state = kept._replace(process=after).replaced(weights, number)
+    await Checkpoints(made.path).save(state, number)
     made.save_weights(weights, number)
     # Last, since with it a directory is a run.
     config.save(out / "config.toml")

@@ -1,7 +1,7 @@
 """A run's checkpoints: all that its learning process is to go on from, and nothing else is.
 
-`weights.npz` beside them is a copy of the newest one's model, for those who want no more than that
-and have no TFF; a run that is resumed writes it again.
+Each is a `selection.State`. `weights.npz` beside them is a copy of the newest one's model, for
+those who want no more than that and have no TFF; a run that is resumed writes it again.
 """
 
 import gc

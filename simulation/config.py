@@ -124,7 +124,12 @@ class Client(_Scheduled):
 
 
 class Server(_Scheduled):
-    """The server's optimizer (`fedkeyboard.algorithms.server_optimizers`)."""
+    """The server's optimizer (`fedkeyboard.algorithms.server_optimizers`).
+
+    Attributes:
+      averaging: The model is the average of the weights over about this part of the rounds so far
+        (`fedkeyboard.algorithms.averaging`); default, the last round's.
+    """
 
     optimizer: Literal["sgd", "momentum", "adagrad", "adam", "adamw", "yogi"] = "adam"
     learning_rate: Rate = 0.01
@@ -132,6 +137,7 @@ class Server(_Scheduled):
     # Its square is used, by Adagrad and Yogi.
     epsilon: Annotated[float, pydantic.Field(ge=1e-15, le=1)] = 1e-5
     weight_decay: Annotated[float, pydantic.Field(ge=0, le=10)] = 0.0
+    averaging: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
 
     @pydantic.model_validator(mode="after")
     def _decays(self) -> "Server":
@@ -141,7 +147,16 @@ class Server(_Scheduled):
 
 
 class Rounds(_Section):
-    """How long to train, how many phones a round, and how often to save and to look."""
+    """How long to train, how many phones a round, and how often to save and to look.
+
+    Attributes:
+      count: The most rounds.
+      cohort: The report goal.
+      keep: Which round's model is the run's: the last one's, or that with the `best` top-1 recall
+        on the sample of validation users.
+      patience: Training ends when so many looks in a row found none better.
+      minutes: Training ends after so long, all its sessions together.
+    """
 
     count: Count
     cohort: Annotated[int, pydantic.Field(ge=1, le=1_000_000)]
@@ -149,6 +164,15 @@ class Rounds(_Section):
     validate_every: Count = 25
     validation_users: Count = 20
     validation_sentences: Count = 50
+    keep: Literal["last", "best"] = "last"
+    patience: Count | None = None
+    minutes: Minutes | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _keeps_the_best(self) -> "Rounds":
+        if self.patience is not None and self.keep != "best":
+            raise ValueError('patience is of use to keep = "best" only')
+        return self
 
 
 class Habits(_Section):
@@ -252,9 +276,15 @@ class Runtime(_Section):
 
 
 class Config(_Section):
-    """An experiment."""
+    """An experiment.
+
+    Attributes:
+      start: A run, by the path of its directory, with whose model this one begins
+        (`fedkeyboard.simulation.warm_start`); default, weights are drawn.
+    """
 
     seed: Annotated[int, pydantic.Field(ge=0, lt=2**63)] = 0
+    start: str | None = None
     population: Population
     tokenizer: Tokenizer = Tokenizer()
     model: Model = Model()
@@ -309,5 +339,5 @@ class Config(_Section):
 
         Of a population file nothing is said: it was cleaned by settings of its own.
         """
-        exclude = {"population"} if self.population.file is not None else None
+        exclude = {"start", *(("population",) if self.population.file is not None else ())}
         return self.model_dump(exclude_none=True, exclude=exclude)

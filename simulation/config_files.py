@@ -25,7 +25,10 @@ _CHARACTERS = 60  # Of a value that an error quotes.
 _Schema = TypeVar("_Schema", bound=pydantic.BaseModel)
 
 # What a resumed run may change: how long it trains and how it uses the machine.
-RESUMABLE = {("rounds", "count"), ("runtime", "concurrent_clients"), ("runtime", "threads")}
+RESUMABLE = {
+    *(("rounds", name) for name in ("count", "patience", "minutes")),
+    *(("runtime", name) for name in ("concurrent_clients", "threads")),
+}
 
 
 def find(name: pathlib.Path, directory: str = "configs") -> pathlib.Path:

@@ -21,7 +21,7 @@ def new_directory(name: str) -> pathlib.Path:
 # What `runs.begin` writes before config.toml: a directory with no more has no run in it yet.
 _BEGUN = {
     *(".lock", hashed.RECORD, "tokenizer.model", "vocabulary.txt"),
-    *("spellings.json", "words.model", "population.json"),
+    *("spellings.json", "words.model", "population.json", "initial.npz"),
 }
 
 

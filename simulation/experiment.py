@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 import tensorflow as tf
 from rich.console import Console
 
-from fedkeyboard import precision
+from fedkeyboard import model, precision
 from fedkeyboard.data.cleaning import Cleaning
 from fedkeyboard.data.population import SPLITS, Population
 from fedkeyboard.data.prepare import ensure_chitchat
@@ -24,6 +24,7 @@ from fedkeyboard.simulation import (
     runs,
     training,
     vocabulary,
+    warm_start,
 )
 from fedkeyboard.simulation import config as configs
 from fedkeyboard.simulation.fleet import fleet
@@ -53,6 +54,7 @@ def begin(
     if population_file is not None:
         config = on_population(config, population_file)
     directories.check_new(out)
+    other = None if config.start is None else warm_start.source(config.start, config)
     with open_population(config, console) as population:
         phones = {split: len(population.phones(split)) for split in population.splits}
         progress.say(
@@ -75,11 +77,20 @@ def begin(
             f"vocabulary  {len(tokenizer):,} entries, of words that "
             f"{config.tokenizer.minimum_users} or more training users wrote",
         )
+        initial = None
+        if other is not None:
+            sizes = model.Sizes(vocabulary=len(tokenizer), **config.model.model_dump())
+            initial = warm_start.weights(other, tokenizer, sizes, config.seed)
+            progress.say(
+                console,
+                f"begins with {other.path}, which has {warm_start.known(other, tokenizer):,} of "
+                "these entries",
+            )
         with directories.claimed(out):
             directories.check_new(out)
             latest = directories.latest()
             with _nothing_left(out, latest):
-                run = runs.begin(out, config, population, tokenizer)
+                run = runs.begin(out, config, population, tokenizer, initial)
                 if directories.latest() != latest:
                     progress.say(console, f"{directories.LATEST} now points to {run.path.name}")
                 _train(run, population, of_run, console)
@@ -232,9 +243,15 @@ def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: 
             _room_on_disk(run),
             progress.rounds(console, run.config.rounds.count) as on_round,
         ):
-            training.train(run, assessment.reader(run, population), of_run, on_round)
+            trained = training.train(run, assessment.reader(run, population), of_run, on_round)
     except KeyboardInterrupt as error:
         raise RunFailure(f"stopped; {_go_on(run)}") from error
+    if trained.rounds < run.config.rounds.count or trained.kept < trained.rounds:
+        progress.say(
+            console,
+            f"trained     {trained.rounds:,} rounds: {trained.why}; the model is that of round "
+            f"{trained.kept:,}",
+        )
     with _room_on_disk(run):
         metrics = assessment.evaluate(run, population, "test", console)
         run.save_metrics(metrics)

@@ -4,7 +4,6 @@ import functools
 
 import tensorflow_federated as tff
 
-from fedkeyboard import model
 from fedkeyboard.algorithms import (
     fed_avg,
     fed_sgd,
@@ -28,8 +27,9 @@ def simulated(run: Run) -> tff.learning.templates.LearningProcess:
         "training": client_training(client),
         "weighting": client.weighting,
         "optimizer": _server_optimizer(run),
+        "averaging": run.config.server.averaging,
     }
-    initial = model.initial_weights(run.sizes, run.config.seed)
+    initial = run.initial_weights()
     match client.algorithm:
         case "fedavg" | "fedprox":
             return fed_avg.learning_process(initial, schedule=_client_schedule(run), **shared)
@@ -55,9 +55,10 @@ def client_training(client: configs.Client) -> local_training.LocalTraining:
 def of_updates(run: Run) -> tff.learning.templates.LearningProcess:
     """Returns the process whose phones bring their updates; its state is that of `simulated`."""
     return update_round.learning_process(
-        model.initial_weights(run.sizes, run.config.seed),
+        run.initial_weights(),
         optimizer=_server_optimizer(run),
         schedule=_client_schedule(run),
+        averaging=run.config.server.averaging,
     )
 
 

@@ -4,9 +4,10 @@
     population.json     which population file, its fingerprint, how many phones of how many users
     tokenizer.model     the SentencePiece model, and vocabulary.txt, its entries
     words.model         of a run with sub-words, the vocabulary of words that it is evaluated by
+    initial.npz         of a run that began with another one's model, what that was
     checkpoints/        the learning process's state, by tff.program.FileProgramStateManager: what
                         a run goes on from (`checkpoints`)
-    weights.npz         a copy of the newest one's model, for what needs no more
+    weights.npz         a copy of the run's model (`selection`), for what needs no more
     rounds.csv          a row a round; tensorboard/ has the same (after a resume, rounds twice)
     metrics.json        the final evaluation on unseen users
     report.html         curves and figures for a reader
@@ -21,6 +22,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ from fedkeyboard.text import subwords
 from fedkeyboard.text.tokenizer import Tokenizer
 
 PACKAGE = "export"
+INITIAL = "initial.npz"
 _UPDATES = "rounds_of_updates.json"
 _RECORDED = {"file", "fingerprint", "phones", "users", "multiplied"}  # population.json
 # Bytes of a run's JSON files; the largest, metrics.json, has some 20 KB.
@@ -105,36 +108,58 @@ class Run:
             )
         return population
 
-    def save_weights(self, weights: model.Weights, round_number: int) -> None:
-        """Writes `weights.npz`, the model after a round."""
-        content = arrays.dump({"round": np.int64(round_number), **weights._asdict()})
-        hashed.write_bytes(self.path / "weights.npz", content)
+    def save_weights(
+        self, weights: model.Weights, round_number: int, kept: int | None = None
+    ) -> None:
+        """Writes `weights.npz`, the model after a round; `kept`, if it is of an earlier one."""
+        rounds = {"round": np.int64(round_number)}
+        if self.config.rounds.keep == "best":
+            rounds["kept"] = np.int64(round_number if kept is None else kept)
+        hashed.write_bytes(self.path / "weights.npz", arrays.dump({**rounds, **weights._asdict()}))
 
     def weights(self) -> tuple[model.Weights, int]:
-        """Reads `weights.npz`: the weights, and the round they are of.
+        """Reads `weights.npz`: the run's model, and how many rounds the last checkpoint has.
 
         Raises:
           RunFailure: If no checkpoint was reached, or the file is damaged.
         """
-        path = self.path / "weights.npz"
+        read = self._read_weights()
+        return model.Weights(*(read[name] for name in model.Weights._fields)), int(read["round"])
+
+    def kept_round(self) -> int:
+        """Returns the round that the run's model is of; raises as `weights`."""
+        read = self._read_weights()
+        return int(read.get("kept", read["round"]))
+
+    def initial_weights(self) -> model.Weights:
+        """Returns what training begins with: drawn, or another run's (`warm_start`)."""
+        if self.config.start is None:
+            return model.initial_weights(self.sizes, self.config.seed)
+        read = self._read_arrays(INITIAL, (), "begin a new run with another --out")
+        return model.Weights(**read)
+
+    def _read_weights(self) -> dict[str, np.ndarray]:
         again = f"fedkeyboard simulate --resume --out {self.path}"
-        if not path.exists():
+        if not (self.path / "weights.npz").exists():
             raise RunFailure(f"{self.path}: no checkpoint yet; wait, or go on with {again}")
+        numbers = ("round", "kept") if self.config.rounds.keep == "best" else ("round",)
+        return self._read_arrays("weights.npz", numbers, f"write it again with {again}")
+
+    def _read_arrays(self, name: str, numbers: Sequence[str], remedy: str) -> dict[str, np.ndarray]:
+        """Reads a file of a model, with some whole numbers beside it."""
+        path = self.path / name
         shapes = model.weight_shapes(self.sizes)._asdict()
-        like = {"round": np.empty((), np.int64)} | {
+        like = {name: np.empty((), np.int64) for name in numbers} | {
             name: np.empty(shape, np.float32) for name, shape in shapes.items()
         }
-        content = hashed.read_bytes(
-            path, at_most=arrays.size(like), remedy=f"write it again with {again}"
-        )
+        content = hashed.read_bytes(path, at_most=arrays.size(like), remedy=remedy)
         try:
-            read = arrays.load(content, like)
+            return arrays.load(content, like)
         except ValueError as error:
             raise RunFailure(
-                f"{path}: damaged, or not of the model that config.toml describes ({error}); write "
-                f"it again with {again}"
+                f"{path}: damaged, or not of the model that config.toml describes ({error}); "
+                f"{remedy}"
             ) from error
-        return model.Weights(*(read[name] for name in shapes)), int(read["round"])
 
     def rounds_of_updates(self) -> list[int]:
         """Returns the rounds in which phones' update files were aggregated."""
@@ -149,6 +174,7 @@ class Run:
         """Returns how the weights were made, for a package's manifest."""
         return {
             "rounds": self.weights()[1],
+            **({"kept_round": self.kept_round()} if self.config.rounds.keep == "best" else {}),
             "rounds_of_updates": self.rounds_of_updates(),
             "settings": self.config.published(),
         }
@@ -213,11 +239,25 @@ def population_of(run: files.PathLike | None, moved_to: files.PathLike | None = 
 
 
 def begin(
-    path: files.PathLike, config: configs.Config, population: Population, tokenizer: Tokenizer
+    path: files.PathLike,
+    config: configs.Config,
+    population: Population,
+    tokenizer: Tokenizer,
+    initial: model.Weights | None = None,
 ) -> Run:
-    """Writes what a run begins with; `config.toml` last, since with it a directory is a run."""
+    """Writes what a run begins with; `config.toml` last, since with it a directory is a run.
+
+    Args:
+      path: The directory, held by this process.
+      config: The settings.
+      population: The phones.
+      tokenizer: The vocabulary.
+      initial: Of a new run that begins with another one's model, that.
+    """
     path = pathlib.Path(path)
     tokenizer.save(path)
+    if initial is not None:
+        hashed.write_bytes(path / INITIAL, arrays.dump(initial._asdict()))
     record = {
         "file": str(population.path.absolute()),
         "fingerprint": population.fingerprint,

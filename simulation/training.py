@@ -10,17 +10,17 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_federated as tff
 
 from fedkeyboard import files, hashed
-from fedkeyboard.algorithms import templates
+from fedkeyboard.algorithms import averaging, templates
 from fedkeyboard.errors import RunFailure
 from fedkeyboard.evaluation import metrics
 from fedkeyboard.runtime import session
-from fedkeyboard.simulation import processes, rounds
+from fedkeyboard.simulation import processes, rounds, selection
 from fedkeyboard.simulation.checkpoints import Checkpoints
 from fedkeyboard.simulation.cohorts import Reader
 from fedkeyboard.simulation.fleet.fleet import Fleet
@@ -32,8 +32,16 @@ from fedkeyboard.simulation.runs import Run
 _CHECKPOINT_SECONDS = 60.0
 
 
-def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]) -> None:
-    """Trains to the run's last round, from its last checkpoint if it has one.
+class Trained(NamedTuple):
+    """How training ended: after which round, why, and which round's model is the run's."""
+
+    rounds: int
+    why: str
+    kept: int
+
+
+def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]) -> Trained:
+    """Trains to the run's end, from its last checkpoint if it has one.
 
     Args:
       run: The run, whose directory this process holds.
@@ -49,20 +57,28 @@ def train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], No
         concurrent_clients=machine.concurrent_clients, threads=machine.threads
     ):
         try:
-            asyncio.run(_train(run, reader, fleet, on_round))
+            return asyncio.run(_train(run, reader, fleet, on_round))
         finally:
             gc.unfreeze()
 
 
-async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]) -> None:
+async def _train(
+    run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Round], None]
+) -> Trained:
     settings = run.config.rounds
     process = processes.simulated(run)
-    state = await tff.program.materialize_value(process.initialize())
     checkpoints = Checkpoints(run.path)
-    state, done = await checkpoints.load(state)
+    initial = await tff.program.materialize_value(process.initialize())
+    kept, done = await checkpoints.load(
+        selection.begin(initial, initial.global_model_weights.trainable, settings)
+    )
+    state = kept.process
     rounds.keep(run.rounds_csv, done)
     if done:
-        run.save_weights(state.global_model_weights.trainable, done)
+        _save_weights(run, kept, done)
+    seconds = sum(report.seconds for report in rounds.read(run.rounds_csv))
+    over = selection.out_of_time(settings, done, seconds)
+    over = over or selection.out_of_patience(settings, kept, done)
     csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
     validate = processes.validation(run)
@@ -75,7 +91,9 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
     loop = asyncio.get_running_loop()
     saved = time.monotonic()
     upcoming = loop.run_in_executor(None, _next_cohort, run, reader, fleet, done + 1)
-    for number in range(done + 1, settings.count + 1):
+    number = done
+    while over is None:
+        number += 1
         began = time.monotonic()
         of_fleet, data = await upcoming
         # The next cohort is read and tokenised while this one trains.
@@ -88,12 +106,18 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             sums, rejected = measured["client_work"], measured["aggregator"]["rejected"]
         else:  # Nobody came. The server takes no step, not even of its momentum.
             sums, rejected = dict.fromkeys(("sentences", "targets", "steps", "loss_sum"), 0), 0
-        last = number == settings.count
+        kept = kept._replace(process=state)
+        over = selection.out_of_time(settings, number, seconds + time.monotonic() - began)
         validated: dict[str, Any] = {}
-        if last or number % settings.validate_every == 0:
-            counted = validate(state.global_model_weights.trainable, validation)
+        if over or number % settings.validate_every == 0:
+            weights = averaging.model_of(state)
+            counted = validate(weights, validation)
             counts = metrics.Counts(**await tff.program.materialize_value(counted))
             validated = counts.summary()
+            if settings.keep == "best":
+                weights = await tff.program.materialize_value(weights)
+                kept = kept.looked(weights, number, validated["top1_recall"])
+                over = over or selection.out_of_patience(settings, kept, number)
         report = Round(
             round=number,
             seconds=time.monotonic() - began,
@@ -107,19 +131,20 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
             validation_top3_recall=validated.get("top3_recall"),
             validation_perplexity=validated.get("perplexity"),
         )
+        seconds += report.seconds
         values = report._asdict() | {name: getattr(of_fleet, name) for name in of_fleet.columns()}
         del values["round"]
         await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)
         await tensorboard.release(scalars(values), number)
         long = time.monotonic() - saved >= _CHECKPOINT_SECONDS
-        if last or long or number % settings.checkpoint_every == 0:
+        if over or long or number % settings.checkpoint_every == 0:
             saved = time.monotonic()
             # Training goes on with the state that the worker has.
-            fetched = await tff.program.materialize_value(state)
+            fetched = kept._replace(process=await tff.program.materialize_value(state))
             files.sync(run.rounds_csv)
             hashed.record(run.path, [run.rounds_csv])
             await checkpoints.save(fetched, number)
-            run.save_weights(fetched.global_model_weights.trainable, number)
+            _save_weights(run, fetched, number)
         on_round(report)
         if report.diverged:
             raise RunFailure(
@@ -129,6 +154,17 @@ async def _train(run: Run, reader: Reader, fleet: Fleet, on_round: Callable[[Rou
         if number == done + 1:
             # All is traced and compiled: what lives now need not be looked through again and again.
             gc.freeze()
+    # A cohort that was to train next is read to its end: the population is about to be closed.
+    await upcoming
+    return Trained(number, over, kept.best_round or number)
+
+
+def _save_weights(run: Run, state: selection.State, number: int) -> None:
+    """Writes the run's model after a round: the best so far, or that round's."""
+    if state.best_round:
+        run.save_weights(state.best.weights, number, kept=state.best_round)
+    else:
+        run.save_weights(averaging.model_of(state.process), number)
 
 
 def scalars(values: dict[str, Any]) -> dict[str, np.float32]:

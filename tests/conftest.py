@@ -81,17 +81,22 @@ def in_tff():
 
 @pytest.fixture(scope="session")
 def simulated_round():
-    """Returns a function of a run and its phones' rows: TFF's state after one round more."""
+    """Returns a function of a run and its phones' rows: TFF's state after one round more.
+
+    The phones begin with the run's model.
+    """
     import tensorflow_federated as tff
 
-    from fedkeyboard.algorithms import templates
+    from fedkeyboard.algorithms import averaging, templates
     from fedkeyboard.runtime import session
-    from fedkeyboard.simulation import checkpoints, processes
+    from fedkeyboard.simulation import checkpoints, processes, selection
 
     async def one_round(run, phones):
         process = processes.simulated(run)
         initial = await tff.program.materialize_value(process.initialize())
-        state, _ = await checkpoints.Checkpoints(run.path).load(initial)
+        begun = selection.begin(initial, run.weights()[0], run.config.rounds)
+        kept, _ = await checkpoints.Checkpoints(run.path).load(begun)
+        state = averaging.moved_to(kept.process, run.weights()[0])
         data = [templates.phone_data(rows) for rows in phones]
         return await tff.program.materialize_value(process.next(state, data).state)
 

@@ -27,9 +27,15 @@ population.corpus = "chitchat"
 tokenizer.vocabulary_size = 300
 model = { embedding = 8, units = 16, length = 10 }
 client = { learning_rate = 0.5, batch_size = 4, maximum_sentences = 12 }
-server = { optimizer = "adam", learning_rate = 0.05 }
-rounds = { count = 9, cohort = 4, checkpoint_every = 3, validate_every = 4, validation_users = 3 }
+server = { optimizer = "adam", learning_rate = 0.05, averaging = 0.3 }
 fleet = { over_selection = 1.25, minimum_reports = 2, deadline_minutes = 9, habits = {} }
+[rounds]
+count = 9
+cohort = 4
+keep = "best"
+checkpoint_every = 3
+validate_every = 2
+validation_users = 3
 """
 SWEEP = """
 experiment = "tiny.toml"

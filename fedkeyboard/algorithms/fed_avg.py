@@ -28,6 +28,7 @@ def learning_process(
     optimizer: tff.learning.optimizers.Optimizer,
     schedule: Schedule | None = None,
     aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    averaging: float | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process (`templates.compose`).
 
@@ -39,6 +40,7 @@ def learning_process(
       optimizer: The server's, which takes the aggregated update for a gradient.
       schedule: The phones' learning rate by the round, instead of `training`'s.
       aggregator: Of the updates; default, `aggregators.mean`.
+      averaging: As of `templates.compose`.
     """
 
     def work(
@@ -53,4 +55,5 @@ def learning_process(
         lambda weights_type: templates.client_work(weights_type, length, weighting, work, schedule),
         optimizer,
         aggregator,
+        averaging,
     )

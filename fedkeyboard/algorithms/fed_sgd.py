@@ -61,6 +61,7 @@ def learning_process(
     weighting: Weighting,
     optimizer: tff.learning.optimizers.Optimizer,
     aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    averaging: float | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process (`templates.compose`).
 
@@ -71,6 +72,7 @@ def learning_process(
       weighting: How a phone's gradient counts.
       optimizer: The server's, which takes the aggregated gradient.
       aggregator: Of the gradients; default, `aggregators.mean`.
+      averaging: As of `templates.compose`.
     """
     return templates.compose(
         initial,
@@ -82,4 +84,5 @@ def learning_process(
         ),
         optimizer,
         aggregator,
+        averaging,
     )

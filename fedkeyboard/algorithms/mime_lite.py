@@ -31,6 +31,7 @@ def learning_process(
     weighting: Weighting,
     optimizer: tff.learning.optimizers.Optimizer,
     aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    averaging: float | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process (`templates.compose`).
 
@@ -42,6 +43,7 @@ def learning_process(
       weighting: How a phone's difference and gradient count.
       optimizer: The base optimizer, with the rate of a local step. Its schedule counts rounds.
       aggregator: Of the differences, and of the gradients; default, `aggregators.mean`.
+      averaging: As of `templates.compose`.
     """
     if aggregator is None:
         aggregator = mean.factory()
@@ -52,6 +54,7 @@ def learning_process(
         ),
         tff.learning.optimizers.build_sgdm(1.0),
         aggregator,
+        averaging,
     )
 
 

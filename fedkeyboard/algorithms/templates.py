@@ -19,6 +19,7 @@ import tensorflow_federated as tff
 from fedkeyboard import model
 from fedkeyboard.aggregators import mean
 from fedkeyboard.algorithms import local_training
+from fedkeyboard.algorithms.averaging import averaged
 from fedkeyboard.algorithms.local_training import Weighting
 from fedkeyboard.algorithms.schedules import Schedule
 
@@ -145,6 +146,7 @@ def compose(
     client_work_of: Callable[[tff.Type], tff.learning.templates.ClientWorkProcess],
     optimizer: tff.learning.optimizers.Optimizer,
     aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    averaging: float | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes a process.
 
@@ -154,6 +156,7 @@ def compose(
       optimizer: The server's, which takes the aggregated update for a gradient.
       aggregator: Of the updates; default, `aggregators.mean`. Another is to be wrapped by
         `aggregators.rejection.RejectNonFiniteFactory`.
+      averaging: The part of the rounds that the model is an average over (`averaging.averaged`).
 
     Returns:
       A process whose `next` takes a list of `phone_data`, and reports under
@@ -184,5 +187,7 @@ def compose(
         tff.learning.templates.build_broadcast_process(weights_type),
         client_work_of(weights_type),
         aggregator.create(weights_type.trainable, tff.TensorType(np.float32)),
-        tff.learning.templates.build_apply_optimizer_finalizer(optimizer, weights_type),
+        tff.learning.templates.build_apply_optimizer_finalizer(
+            averaged(optimizer, averaging), weights_type
+        ),
     )

@@ -66,6 +66,10 @@ def simulate(
     out: Annotated[
         pathlib.Path | None, typer.Option(help="The run directory; default, a new one in runs/.")
     ] = None,
+    start: Annotated[
+        pathlib.Path | None,
+        typer.Option("--from", metavar="RUN", help="Begin with another run's model."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out (default: runs/latest).")
     ] = False,
@@ -74,6 +78,8 @@ def simulate(
     """Train on simulated phones, evaluate on unseen users, and export the phone package."""
     if config is None and not resume:
         raise UserError("give --config, such as --config chitchat, or --resume")
+    if start is not None and resume:
+        raise UserError("--from is for a new run; one that is resumed has begun")
     from fedkeyboard.simulation import config_files, directories, progress
 
     # Before TensorFlow is imported, which takes seconds: a slip is answered at once.
@@ -81,6 +87,9 @@ def simulate(
     if config is not None:
         config = config_files.find(config)
         settings = config_files.load(config, set_ or [])
+    if start is not None:
+        directories.check_run(start)
+        settings = settings.model_copy(update={"start": str(start.resolve())})
     if resume:
         out = out or directories.LATEST
         directories.check_run(out)

@@ -29,6 +29,7 @@ def learning_process(
     optimizer: tff.learning.optimizers.Optimizer,
     schedule: Schedule | None = None,
     aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
+    averaging: float | None = None,
 ) -> tff.learning.templates.LearningProcess:
     """Composes the process.
 
@@ -38,6 +39,7 @@ def learning_process(
       schedule: The phones' learning rate, as `fed_avg` had it. It is of no use here,
         but counts its rounds in the state.
       aggregator: Of the updates; default, `aggregators.mean`.
+      averaging: As of `templates.compose`.
 
     Returns:
       A process whose `next` takes a list of `templates.phone_data`, of `vector`s.
@@ -64,4 +66,5 @@ def learning_process(
         ),
         optimizer,
         aggregator,
+        averaging,
     )

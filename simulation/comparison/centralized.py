@@ -19,24 +19,27 @@ from fedkeyboard.evaluation import central_training, metrics, scoring
 from fedkeyboard.evaluation.central_training import CentralTraining, Epoch
 from fedkeyboard.simulation import assessment, progress
 from fedkeyboard.simulation.comparison.task import Task
+from fedkeyboard.updates import update_file
 
 _ROWS = 2  # To be raised when the rows that are trained on are made otherwise.
 
 
 def train(task: Task, settings: CentralTraining) -> tuple[model.Weights, int]:
     """Returns the epoch with the best top-1 recall on validation users: weights and number."""
+    initial = task.run.initial_weights()
     made_from = json.dumps(
         {
             **dataclasses.asdict(settings),
             "seed": task.run.config.seed,
             "population": task.population.fingerprint,
             "rows": _ROWS,
+            **({"initial": update_file.weights_sha256(initial)} if task.run.config.start else {}),
         }
     )
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:8]
     best_path = task.run.path / "baselines" / f"central-{digest}.npz"
     last_path = best_path.with_stem(f"{best_path.stem}-epoch")
-    begin = central_training.start(model.initial_weights(task.run.sizes, task.run.config.seed))
+    begin = central_training.start(initial)
     best = _load(best_path, made_from, _best(begin, 0.0))
     last = _load(last_path, made_from, _last(begin))
     if best is not None and last is not None:

@@ -1,13 +1,11 @@
 """The process of each algorithm's config line, and its state through a checkpoint."""
 
 import asyncio
-import types
 
 import numpy as np
 import pytest
 import tensorflow_federated as tff
 
-from fedkeyboard import model
 from fedkeyboard.algorithms.templates import phone_data
 from fedkeyboard.data.population import Population
 from fedkeyboard.simulation import config_files, processes, rounds, runs, training
@@ -17,6 +15,7 @@ from fedkeyboard.simulation.fleet import fleet
 
 SETTINGS = """
 population.corpus = "chitchat"
+model = { embedding = 6, units = 9, length = 8 }
 client = { learning_rate = 0.5, batch_size = 4 }
 server = { optimizer = "yogi", learning_rate = 0.05, epsilon = 1e-3, warmup_rounds = 2 }
 rounds = { count = 3, cohort = 3 }
@@ -24,16 +23,13 @@ rounds = { count = 3, cohort = 3 }
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, tiny_tokenizer):
     """What training needs of a run, with some settings changed."""
 
     def opened(*overrides):
         (tmp_path / "tiny.toml").write_text(SETTINGS)
-        return types.SimpleNamespace(
-            config=config_files.load(tmp_path / "tiny.toml", overrides),
-            sizes=model.Sizes(vocabulary=300, embedding=6, units=9, length=8),
-            path=tmp_path,
-        )
+        settings = config_files.load(tmp_path / "tiny.toml", overrides)
+        return runs.Run(tmp_path, settings, tiny_tokenizer)
 
     return opened
 
