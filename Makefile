@@ -2,6 +2,8 @@
 #
 #   make simulate                        train on the bundled chat text, evaluate, export
 #   make simulate CONFIG=F SET="k=v ..." another experiment, or other settings
+#   make simulate CONFIG=auto POPULATION=F [MINUTES=N]
+#                                        settings that suit your own text
 #   make simulate RUN=D RESUME=1         continue a run
 #   make fleet ROUNDS=3000               the rounds of gboard.toml (or CONFIG=F) without training
 #   make sweep CONFIG=F OUT=D            tune settings by a sweep's file, or go on with it
@@ -26,6 +28,7 @@ POPULATION ?=
 SPLIT ?= test
 QUICK ?=
 WRITE ?=
+MINUTES ?=
 ROUNDS ?= 3000
 PACKAGE ?= $(or $(RUN),runs/latest)/export
 PORT ?= 8000
@@ -70,7 +73,7 @@ SWIFT_LEFT_OUT := usr/share/locale $(addprefix usr/libexec/swift/,bin/lldb* bin/
 .PHONY: simulate fleet sweep evaluate export verify personalize compare torture benchmark figures demo test test-heavy mutants test-web test-android test-ios tools-web tools-android tools-ios exported jdk lint format requirements clean
 
 simulate: .venv/.synced
-	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
+	$(BIN)/fedkeyboard simulate $(if $(RESUME),--resume,--config $(CONFIG)) $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --set ,$(SET)) $(if $(POPULATION),--population $(POPULATION)) $(if $(RUN),--out $(RUN))
 
 # The default experiment's fleet is ideal, and has nothing to show.
 fleet: .venv/.synced

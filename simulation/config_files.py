@@ -62,10 +62,18 @@ def load(path: files.PathLike, overrides: Sequence[str] = ()) -> configs.Config:
     Raises:
       UserError: If the file cannot be read or a setting is not allowed.
     """
-    tree = read_toml(path)
+    return _parsed(read_toml(path), overrides, str(path))
+
+
+def parse(text: str, overrides: Sequence[str], name: str) -> configs.Config:
+    """Returns the experiment that a TOML text describes; errors are as of `load`."""
+    return _parsed(parse_toml(text, name), overrides, name)
+
+
+def _parsed(tree: dict[str, Any], overrides: Sequence[str], name: str) -> configs.Config:
     for override in overrides:
         _set(tree, override)
-    return checked(configs.Config, tree, str(path))
+    return checked(configs.Config, tree, name)
 
 
 def load_of_run(run: files.PathLike) -> configs.Config:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 
 import tensorflow as tf
+import tomli_w
 from rich.console import Console
 
 from fedkeyboard import model, precision
@@ -16,6 +17,7 @@ from fedkeyboard.data.prepare import ensure_chitchat
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.simulation import (
     assessment,
+    automatic,
     config_files,
     directories,
     progress,
@@ -33,12 +35,35 @@ from fedkeyboard.simulation.fleet.fleet_round import FleetRound
 POPULATIONS = pathlib.Path("populations")
 
 
+def choose(
+    overrides: Sequence[str], *, population_file: pathlib.Path | None, console: Console
+) -> configs.Config:
+    """Returns the experiment that suits a population (`automatic`), and says why.
+
+    Args:
+      overrides: `section.key=value` each, which are as they are told.
+      population_file: The population; default, the bundled corpus.
+      console: Where the choice is told.
+    """
+    population = configs.Population(corpus="chitchat")
+    if population_file is not None:
+        population = configs.Population(file=str(population_file.absolute()))
+    with open_population(population, console) as opened:
+        text = automatic.measure(opened)
+    chosen = automatic.experiment(text, tomli_w.dumps(population.model_dump(exclude_none=True)))
+    config = config_files.parse(chosen, overrides, "auto")
+    for line in automatic.reasons(chosen, config, text):
+        progress.say(console, f"auto        {line}")
+    return config
+
+
 def begin(
     config: configs.Config,
     out: pathlib.Path,
     *,
     population_file: pathlib.Path | None,
     console: Console,
+    until: float | None = None,
 ) -> runs.Run:
     """Runs an experiment from its begin to its final evaluation.
 
@@ -47,6 +72,8 @@ def begin(
       out: The run directory to make.
       population_file: Instead of the settings' population.
       console: Where progress goes.
+      until: When all is to be over, and exported, by `time.monotonic`; training has what time the
+        rest leaves.
 
     Returns:
       The finished run.
@@ -55,7 +82,7 @@ def begin(
         config = on_population(config, population_file)
     directories.check_new(out)
     other = None if config.start is None else warm_start.source(config.start, config)
-    with open_population(config, console) as population:
+    with open_population(config.population, console) as population:
         phones = {split: len(population.phones(split)) for split in population.splits}
         progress.say(
             console,
@@ -86,6 +113,8 @@ def begin(
                 f"begins with {other.path}, which has {warm_start.known(other, tokenizer):,} of "
                 "these entries",
             )
+        if until is not None:
+            config = automatic.in_time(config, automatic.measure(population), until)
         with directories.claimed(out):
             directories.check_new(out)
             latest = directories.latest()
@@ -129,7 +158,7 @@ def run_fleet(
     """
     if population_file is not None:
         config = on_population(config, population_file)
-    with open_population(config, console) as population:
+    with open_population(config.population, console) as population:
         of_run = fleet.of(config, population)
         with progress.counting(console, "rounds", rounds) as advance:
             simulated = []
@@ -203,10 +232,9 @@ def resume(
 
 
 def open_population(
-    config: configs.Config, console: Console, splits: Collection[str] = SPLITS
+    settings: configs.Population, console: Console, splits: Collection[str] = SPLITS
 ) -> Population:
     """Opens some splits of an experiment's population, which is made if it is a bundled corpus'."""
-    settings = config.population
     if settings.file is not None:
         return Population.open(settings.file, splits)
     cleaning = Cleaning(

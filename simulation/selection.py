@@ -88,7 +88,7 @@ def out_of_time(settings: configs.Rounds, number: int, seconds: float) -> str | 
     if number >= settings.count:
         return f"all {settings.count:,} rounds are done"
     if settings.minutes is not None and seconds >= 60 * settings.minutes:
-        return f"{settings.minutes:g} minutes are over"
+        return f"{settings.minutes:.2g} minutes are over"
     return None
 
 

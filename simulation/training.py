@@ -76,8 +76,8 @@ async def _train(
     rounds.keep(run.rounds_csv, done)
     if done:
         _save_weights(run, kept, done)
-    seconds = sum(report.seconds for report in rounds.read(run.rounds_csv))
-    over = selection.out_of_time(settings, done, seconds)
+    before = sum(report.seconds for report in rounds.read(run.rounds_csv))
+    over = selection.out_of_time(settings, done, before)
     over = over or selection.out_of_patience(settings, kept, done)
     csv_manager = tff.program.CSVFileReleaseManager(run.rounds_csv, key_fieldname="round")
     tensorboard = tff.program.TensorBoardReleaseManager(run.path / "tensorboard")
@@ -89,7 +89,7 @@ async def _train(
     for _ in range(done):
         fleet.next_round()
     loop = asyncio.get_running_loop()
-    saved = time.monotonic()
+    session = saved = time.monotonic()
     upcoming = loop.run_in_executor(None, _next_cohort, run, reader, fleet, done + 1)
     number = done
     while over is None:
@@ -107,7 +107,7 @@ async def _train(
         else:  # Nobody came. The server takes no step, not even of its momentum.
             sums, rejected = dict.fromkeys(("sentences", "targets", "steps", "loss_sum"), 0), 0
         kept = kept._replace(process=state)
-        over = selection.out_of_time(settings, number, seconds + time.monotonic() - began)
+        over = selection.out_of_time(settings, number, before + time.monotonic() - session)
         validated: dict[str, Any] = {}
         if over or number % settings.validate_every == 0:
             weights = averaging.model_of(state)
@@ -131,7 +131,6 @@ async def _train(
             validation_top3_recall=validated.get("top3_recall"),
             validation_perplexity=validated.get("perplexity"),
         )
-        seconds += report.seconds
         values = report._asdict() | {name: getattr(of_fleet, name) for name in of_fleet.columns()}
         del values["round"]
         await csv_manager.release({k: "" if v is None else v for k, v in values.items()}, number)

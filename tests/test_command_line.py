@@ -51,6 +51,12 @@ def test_help_by_either_option_shows_no_type_for_what_takes_no_value(name):
         (["export", "run", "--precision", "int4"], "'int4' is not one of 'int8', 'float16'"),
         (["evaluate"], "Missing argument 'RUN"),
         (["population", "stat"], "Did you mean 'stats'?; see fedkeyboard population -h"),
+        (["simulate"], "give --config, such as --config auto, or --resume"),
+        (["simulate", "--resume", "--minutes", "5"], "give --set rounds.minutes=N"),
+        (["simulate", "--resume", "--config", "auto"], "leave it out to go on"),
+        (["simulate", "--config", "auto", "--minutes", "0"], "'--minutes': 0"),
+        (["simulate", "--config", "auto", "--minutes", "nan"], "--minutes"),
+        (["simulate", "--config", "auto", "--from", "nowhere"], "nowhere: no such run directory"),
     ],
 )
 def test_a_slip_is_answered_in_a_line_with_what_was_meant(arguments, meant):

@@ -61,8 +61,15 @@ TOYS = {
     # One's own text.
     "fedkeyboard prepare --input messages.csv --user-column who --text-column said "
     "--time-column when --out mine.sqlite": None,
-    "fedkeyboard simulate --config chitchat --population mine.sqlite": (
-        "fedkeyboard simulate --config chitchat --population mine.sqlite {sets} --out mine"
+    "fedkeyboard simulate --config auto --population mine.sqlite --minutes 60": (
+        "fedkeyboard simulate --config auto --population mine.sqlite --minutes 60 {sets} --out mine"
+    ),
+    "fedkeyboard simulate --config RUN/config.toml": (
+        "fedkeyboard simulate --config mine/config.toml --out repeated"
+    ),
+    "fedkeyboard simulate --config chitchat --population next_month.sqlite --from runs/latest": (
+        "fedkeyboard simulate --config chitchat --population tiny.sqlite --from mine {sets} "
+        "--out month"
     ),
     "fedkeyboard population stats FILE": "fedkeyboard population stats mine.sqlite",
     "fedkeyboard simulate --config simulation/configs/chitchat.toml --set tokenizer.kind=bpe": (
@@ -135,6 +142,9 @@ ELSEWHERE = {
     ),
     "python -m benchmarks.fleet": "tests/benchmarks/test_toys.py::test_fleets",
     "python -m benchmarks.quality": "tests/benchmarks/test_toys.py::test_quality",
+    "python -m benchmarks.quality --population mine.sqlite --minutes 60": (
+        "tests/benchmarks/test_toys.py::test_quality_on_any_population"
+    ),
     "python -m benchmarks.subwords": "tests/benchmarks/test_toys.py::test_subwords",
     "python -m benchmarks.baseline_settings RUN": (
         "tests/benchmarks/test_toys.py::test_baseline_settings"

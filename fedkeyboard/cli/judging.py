@@ -125,5 +125,7 @@ def compare(
             output.print_table(report.comparison_rows(of_run, on), header)
             output.OUT.print()
         output.print_table(report.ratio_rows(of_run), ("top-1 recall", "ratio", "95% interval"))
+        for verdict in of_run["verdicts"]:
+            say(output.OUT, verdict)
         output.OUT.print()
     say(output.OUT, f"page {out}")

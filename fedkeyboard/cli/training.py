@@ -1,6 +1,8 @@
 """The commands that train: a fleet without training, an experiment, a sweep."""
 
+import math
 import pathlib
+import time
 from typing import Annotated
 
 import typer
@@ -9,6 +11,8 @@ from fedkeyboard import files
 from fedkeyboard.cli import options, output, run_package
 from fedkeyboard.errors import UserError
 from fedkeyboard.terminal import say
+
+_AUTO = pathlib.Path("auto")
 
 
 def fleet(
@@ -57,8 +61,14 @@ def simulate(
     config: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help="The experiment: a TOML file, or a bundled one's name, such as chitchat; with "
-            "--resume, the run's own."
+            help="The experiment: a TOML file, a bundled one's name, such as chitchat, or auto, "
+            "which chooses by the population; with --resume, the run's own."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, max=1e5, help="Be over, and have exported, after so long; a new run's."
         ),
     ] = None,
     set_: options.Overrides = None,
@@ -77,19 +87,25 @@ def simulate(
 ) -> None:
     """Train on simulated phones, evaluate on unseen users, and export the phone package."""
     if config is None and not resume:
-        raise UserError("give --config, such as --config chitchat, or --resume")
+        raise UserError("give --config, such as --config auto, or --resume")
+    if minutes is not None and not math.isfinite(minutes):
+        raise UserError("--minutes: give a number, such as 60")
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     if start is not None and resume:
         raise UserError("--from is for a new run; one that is resumed has begun")
+    if minutes is not None and resume:
+        raise UserError("--minutes is for a new run; give --set rounds.minutes=N")
     from fedkeyboard.simulation import config_files, directories, progress
 
     # Before TensorFlow is imported, which takes seconds: a slip is answered at once.
-    settings = None
-    if config is not None:
+    settings, automatic = None, config == _AUTO
+    if automatic and resume:
+        raise UserError("--config auto is for a new run; leave it out to go on")
+    if config is not None and not automatic:
         config = config_files.find(config)
         settings = config_files.load(config, set_ or [])
     if start is not None:
         directories.check_run(start)
-        settings = settings.model_copy(update={"start": str(start.resolve())})
     if resume:
         out = out or directories.LATEST
         directories.check_run(out)
@@ -104,7 +120,13 @@ def simulate(
             out, settings, set_ or [], population_file=population, console=output.ERR
         )
     else:
-        run = experiment.begin(settings, out, population_file=population, console=output.ERR)
+        if automatic:
+            settings = experiment.choose(set_ or [], population_file=population, console=output.ERR)
+        if start is not None:
+            settings = settings.model_copy(update={"start": str(start.resolve())})
+        run = experiment.begin(
+            settings, out, population_file=population, console=output.ERR, until=until
+        )
     if not as_json:  # Before the export, which may fail.
         output.print_metrics(run.metrics())
     if run.config.tokenizer.kind != "word":

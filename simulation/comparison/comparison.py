@@ -136,7 +136,8 @@ def compare(
       sentence that are counted; `minimum_users`, how many must have written a word of the
       vocabulary; `runs`, of each `name`, `strategy`, `models` (by name, `metrics.report` and what
       it is `on`: `whole` text or `later`), `later` (by name, the metrics on the later sentences),
-      `ratios`, `personal` (`personalization.gains`), `costs`, `typing` and `rounds`.
+      `ratios`, `verdicts` (which baselines win, in words), `personal` (`personalization.gains`),
+      `costs`, `typing` and `rounds`.
 
     Raises:
       UserError: If the runs differ in population, vocabulary or the model's sizes.
@@ -183,6 +184,11 @@ def _compare_run(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any]:
     config = task.run.config
     models = {name: of.report for name, of in assessed.items()}
     later = {name: _on_later(of) for name, of in assessed.items()}
+    ratios = [
+        {"model": one, "against": other, "on": on, **_ratio(assessed[one], assessed[other], on)}
+        for one, other, on in _RATIOS
+        if one in assessed and other in assessed
+    ]
     return {
         "name": task.run.path.name,
         "strategy": {
@@ -194,11 +200,8 @@ def _compare_run(task: Task, assessed: dict[str, Assessed]) -> dict[str, Any]:
         },
         "models": models,
         "later": later,
-        "ratios": [
-            {"model": one, "against": other, "on": on, **_ratio(assessed[one], assessed[other], on)}
-            for one, other, on in _RATIOS
-            if one in assessed and other in assessed
-        ],
+        "ratios": ratios,
+        "verdicts": verdicts(ratios),
         "personal": assessed["personalized"].notes,
         "typing": _typing(task, later),
     }
@@ -233,6 +236,34 @@ def _ratio(one: Assessed, other: Assessed, on: str) -> dict[str, Any]:
         "ratio": value if math.isfinite(value) else None,
         "interval": intervals.interval(numbers[numbers[:, 0] > 0], ratio),
     }
+
+
+# By whom a federated model should not be beaten. All text in one place is a bound, and no rival.
+_RIVALS = {
+    "unigram": "The most frequent words alone are better suggestions than the federated model's",
+    "kneser-ney": "Counts of three words in a row (Kneser-Ney) beat the federated model",
+    "local": "Phones left alone do better than with the federated model",
+}
+
+
+def verdicts(ratios: Sequence[dict[str, Any]]) -> list[str]:
+    """Says in words which baselines win against the federated model, and how surely.
+
+    Args:
+      ratios: Of top-1 recalls, as `compare` returns them of a run.
+    """
+    said = []
+    for of in ratios:
+        if of["model"] != "federated" or of["against"] not in _RIVALS:
+            continue
+        if of["ratio"] is None or of["ratio"] >= 1:
+            continue
+        sure = of["interval"] is not None and of["interval"][1] < 1
+        said.append(
+            f"{_RIVALS[of['against']]}: it has {of['ratio']:.2f} times the recall"
+            + ("." if sure else ", which may be chance.")
+        )
+    return said
 
 
 def _training(task: Task) -> dict[str, Any]:

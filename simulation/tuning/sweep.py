@@ -83,7 +83,7 @@ def run(
     if population_file is not None:
         on_file = experiment.on_population(sweep.experiment, population_file)
         sweep = dataclasses.replace(sweep, experiment=on_file)
-    with experiment.open_population(sweep.experiment, console, SPLITS) as population:
+    with experiment.open_population(sweep.experiment.population, console, SPLITS) as population:
         for corner in sweep.corners:
             fleet.of(corner, population)
         with directories.claimed(out):

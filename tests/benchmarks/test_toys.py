@@ -207,6 +207,19 @@ def test_quality(tiny, written, tmp_path, monkeypatch):
     assert written("quality")["rows"] == of_one["rows"]
 
 
+def test_quality_on_any_population(tiny, written, tmp_path, monkeypatch):
+    where = ("--directory", tmp_path / "quality", "--population", tiny / "tiny.sqlite")
+    of_tiny = ("--config", tiny / "tiny.toml", "--minutes", 30)
+    called(quality, "--seeds", 1, *where, *of_tiny, monkeypatch=monkeypatch)
+    of_one = written("quality-tiny")
+    assert of_one["rows"][0]["asked"]["minutes"] == 30
+    assert of_one["heterogeneity"]["divergence"] > 0
+    # Asked for otherwise, it is not the same.
+    asked = quality.Asked(str(tiny / "tiny.toml"), tiny / "tiny.sqlite", 30.0)
+    assert quality.kept_rows(asked) == of_one["rows"]
+    assert quality.kept_rows(asked._replace(minutes=31.0)) == []
+
+
 def test_subwords(tiny, written, tmp_path, monkeypatch):
     monkeypatch.setattr(subwords, "SETTINGS", ("rounds.count=2",))
     called(subwords, "--directory", tmp_path / "subwords", monkeypatch=monkeypatch)

@@ -210,3 +210,26 @@ def test_the_page_is_whole_and_fetches_nothing(run, population, console, tmp_pat
     # Nobody's text: the longest sentences of the users are not in it.
     sentences = [s for user in population.users("test") for s in population.sentences(user)]
     assert not any(s in page for s in sorted(sentences, key=len)[-50:])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "said"),
+    [
+        (1.01, [0.9, 1.1], []),
+        (None, None, []),
+        (0.88, [0.8, 0.95], ["it has 0.88 times the recall."]),
+        (0.88, [0.8, 1.05], ["it has 0.88 times the recall, which may be chance."]),
+        (0.88, None, ["it has 0.88 times the recall, which may be chance."]),
+    ],
+)
+def test_a_baseline_that_wins_is_told_of(ratio, interval, said):
+    of = {"ratio": ratio, "interval": interval}
+    ratios = [
+        {"model": "federated", "against": "kneser-ney", **of},
+        # Neither is a rival.
+        {"model": "federated", "against": "central", **of},
+        {"model": "personalized", "against": "federated", **of},
+    ]
+    told = comparison.verdicts(ratios)
+    assert [verdict.split(": ")[1] for verdict in told] == said
+    assert all("Kneser-Ney" in verdict for verdict in told)

@@ -1,0 +1,189 @@
+"""Settings that follow from a population: `simulate --config auto`.
+
+The rules come from sweeps over real text of 80 to 1,000 training users (docs/accuracy.md). Two
+carry all others: the server's rate does not fall, since an average of its weights does as much for
+the model and needs no word of how long training will be; and training ends when validation users
+gain no more, with the best model kept. So the same settings suit a minute and a day.
+"""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fedkeyboard import model, streams
+from fedkeyboard.algorithms.local_training import LocalTraining
+from fedkeyboard.data.population import Population
+from fedkeyboard.errors import UserError
+from fedkeyboard.evaluation import personalization
+from fedkeyboard.simulation import config as configs
+from fedkeyboard.streams import Stream
+from fedkeyboard.text.tokenizer import PAD
+from fedkeyboard.text.words import words
+
+_SAMPLE = 2000  # Users who are read.
+_CORES = len(os.sched_getaffinity(0))
+_COHORT = 10
+_AT_MOST = 128  # Sentences that a phone trains on.
+_BATCH = 16
+# Sentences of validation users that a look reads: some 40,000 words, which tell 0.2% of recall.
+_LOOKED_AT = 4000
+_PATIENCE = 10
+_MOST_ROUNDS = 100_000
+# What is left to do after training, on two cores: a package, and so many words of test users.
+_EXPORT_SECONDS = 45.0
+_WORDS_PER_SECOND = 3000.0
+_LEAST_SECONDS = 15.0  # The first round traces and compiles for some ten.
+# Dropout by the words there are to learn from, and linearly in their logarithm between.
+_LITTLE, _MUCH = (100_000, 0.5), (1_000_000, 0.3)
+
+
+class Text(NamedTuple):
+    """What the rules look at.
+
+    Attributes:
+      users: Training users.
+      words: Theirs, about, if there are more than are read.
+      steps: Batches that a phone trains on in a round, on average.
+      validation_users: How many there are.
+      test_words: Of all test users, about.
+    """
+
+    users: int
+    words: int
+    steps: float
+    validation_users: int
+    test_words: int
+
+
+def measure(population: Population, seed: int = 0) -> Text:
+    """Reads a population's training and test users, at most 2,000 of each."""
+    count, steps = {}, []
+    for split in ("train", "test"):
+        users = population.users(split)
+        chosen = range(len(users))
+        if len(users) > _SAMPLE:
+            drawn = streams.generator(seed, Stream.STATISTICS)
+            chosen = np.sort(drawn.choice(len(users), _SAMPLE, replace=False))
+        found = 0
+        for i in chosen:
+            sentences = population.sentences(users[i])
+            found += sum(len(words(text)) for text in sentences)
+            if split == "train":
+                steps.append(math.ceil(min(len(sentences), _AT_MOST) / _BATCH))
+        count[split] = round(found * len(users) / max(len(chosen), 1))
+    if not steps:
+        raise UserError(f"{population.path}: has no training users")
+    return Text(
+        users=len(population.users("train")),
+        words=count["train"],
+        steps=float(np.mean(steps)),
+        validation_users=len(population.users("validation")),
+        test_words=count["test"],
+    )
+
+
+def experiment(text: Text, population: str) -> str:
+    """Returns the experiment for a text, as TOML with the reasons beside.
+
+    Args:
+      text: What is known of it.
+      population: The lines of `[population]`.
+    """
+    cohort = min(_COHORT, text.users)
+    dropout = _dropout(text.words)
+    looked_at = math.ceil(_LOOKED_AT / max(text.validation_users, 1))
+    every = 25 if text.words < _MUCH[0] else 50
+    return f"""\
+# Chosen for {text.users:,} training users with {text.words:,} words, by simulation/automatic.py.
+seed = 1
+
+[population]
+{population}
+
+[client]
+learning_rate = 1.0
+batch_size = {_BATCH}
+maximum_sentences = {_AT_MOST}  # Of a phone, a round: many small steps of the server learn faster.
+dropout = {dropout}  # {text.words:,} words for a model of over a million weights.
+
+[server]
+optimizer = "adamw"
+learning_rate = 0.02  # Does not fall, so that training may end at any time:
+averaging = 0.1  # the model is an average over the last tenth of the rounds.
+weight_decay = 0.1  # Words that few write move no further than there is reason to.
+
+[rounds]
+count = {_MOST_ROUNDS}  # Never reached: it ends when validation users gain no more.
+cohort = {cohort}
+keep = "best"
+patience = {_PATIENCE}
+validate_every = {every}
+checkpoint_every = {every}
+validation_users = {max(text.validation_users, 1)}  # All there are.
+validation_sentences = {looked_at}
+"""
+
+
+def _dropout(count: int) -> float:
+    """Returns the rate for so many words: the less there is, the sooner it is learned by heart."""
+    (little, most), (much, least) = _LITTLE, _MUCH
+    share = math.log(max(count, 1) / little) / math.log(much / little)
+    return round(most + min(max(share, 0.0), 1.0) * (least - most), 2)
+
+
+def reasons(chosen: str, config: configs.Config, text: Text) -> Iterator[str]:
+    """Yields what `experiment` chose, where it says why, and what a round will cost."""
+    for line in chosen.splitlines():
+        setting, _, why = line.partition("#")
+        if why:
+            yield f"{setting.strip():<24} {why.strip()}".strip()
+    sizes = model.Sizes(config.tokenizer.vocabulary_size, **config.model.model_dump())
+    megabytes = 4e-6 * sum(map(math.prod, model.weight_shapes(sizes)))
+    steps = text.steps * config.rounds.cohort
+    # Phones compute side by side, nearly as if each had a core of its own.
+    seconds = steps * _seconds_per_step(sizes, config.client) * 1.2 / _CORES
+    yield (
+        f"a round of {config.rounds.cohort} phones takes about {seconds:.1f} s here, and moves at "
+        f"most {megabytes:.1f} MB to each phone and back"
+    )
+
+
+def in_time(config: configs.Config, text: Text, until: float) -> configs.Config:
+    """Returns the experiment whose training leaves time to evaluate and export.
+
+    Args:
+      config: The experiment.
+      text: What it is evaluated on.
+      until: When all is to be over, by `time.monotonic`.
+
+    Raises:
+      UserError: If there is no time to train.
+    """
+    afterwards = _EXPORT_SECONDS + text.test_words / _WORDS_PER_SECOND
+    left = until - time.monotonic() - afterwards
+    if left < _LEAST_SECONDS:
+        raise UserError(
+            f"--minutes: too few: to begin, to evaluate and to export take "
+            f"{(_LEAST_SECONDS - left) / 60:.1f} more"
+        )
+    rounds = config.rounds.model_copy(update={"minutes": left / 60})
+    return config.model_copy(update={"rounds": rounds})
+
+
+def _seconds_per_step(sizes: model.Sizes, client: configs.Client) -> float:
+    """Times a phone's batch on this machine: of sentences about as long as people write."""
+    generator = streams.generator(0, Stream.STATISTICS)
+    rows = generator.integers(4, sizes.vocabulary, (8 * client.batch_size, sizes.length + 1))
+    lengths = generator.integers(4, sizes.length + 1, len(rows))
+    rows[np.arange(sizes.length + 1) > lengths[:, np.newaxis]] = PAD
+    rows = rows.astype(np.int32)
+    settings = LocalTraining(1.0, batch_size=client.batch_size, dropout=client.dropout)
+    weights = model.initial_weights(sizes, 0)
+    personalization.train(weights, rows[: client.batch_size], settings)  # Traces.
+    began = time.monotonic()
+    personalization.train(weights, rows, settings)
+    return (time.monotonic() - began) / 8
