@@ -269,7 +269,7 @@ def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: 
     try:
         with (
             _room_on_disk(run),
-            progress.rounds(console, run.config.rounds.count) as on_round,
+            progress.rounds(console, *_expected(run.config.rounds)) as on_round,
         ):
             trained = training.train(run, assessment.reader(run, population), of_run, on_round)
     except KeyboardInterrupt as error:
@@ -284,6 +284,12 @@ def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: 
         metrics = assessment.evaluate(run, population, "test", console)
         run.save_metrics(metrics)
         report.write(run, metrics)
+
+
+def _expected(settings: configs.Rounds) -> tuple[int | None, float | None]:
+    """Returns the last round, if training does not end by itself, and the seconds it may take."""
+    last = settings.count if settings.patience is None else None
+    return last, None if settings.minutes is None else 60 * settings.minutes
 
 
 def _go_on(run: runs.Run) -> str:

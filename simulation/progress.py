@@ -31,36 +31,57 @@ def loading(console: Console, *, tell: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
-    """Shows round, loss, recall and time left; yields what to call after each round."""
-    recall = ""
+def rounds(
+    console: Console, total: int | None, seconds: float | None = None
+) -> Iterator[Callable[[Round], None]]:
+    """Shows round, loss, recall and time left; yields what to call after each round.
+
+    Args:
+      console: Where.
+      total: The last round; None of training that ends by itself.
+      seconds: What time there is for all rounds.
+    """
+    recall, best = "", 0.0
+    of_total = "" if total is None else f"/{total}"
 
     def describe(report: Round) -> str:
-        nonlocal recall
+        nonlocal recall, best
         if report.validation_top1_recall is not None:
+            best = max(best, report.validation_top1_recall)
             recall = f"  recall {report.validation_top1_recall:.1%}"
+            if total is None and report.validation_top1_recall < best:
+                recall += f", best {best:.1%}"
         loss = f"loss {report.loss:.3f}" if report.targets else "nobody reported"
         return f"{loss}{recall}"
 
+    began = time.monotonic()
     # The time left is judged from the second round on: the first one starts TFF and traces, and a
     # resumed run begins far from zero.
     if console.is_terminal:
+        # Of time, if that is what will end it.
+        whole = total if seconds is None else seconds
         with Progress(
-            TextColumn("round {task.completed}/{task.total}"),
+            TextColumn("round {task.fields[number]}" + of_total),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+            *([] if whole is None else [TimeRemainingColumn(compact=True), TextColumn("left")]),
             console=console,
             expand=True,
         ) as bar:
-            task = bar.add_task("", total=total, text="starting TensorFlow Federated")
+            task = bar.add_task("", total=whole, number=0, text="starting TensorFlow Federated")
             started = False
 
             def update(report: Round) -> None:
                 nonlocal started
                 change = bar.update if started else bar.reset
-                change(task, completed=report.round, text=describe(report))
+                done = report.round if seconds is None else min(time.monotonic() - began, seconds)
+                change(
+                    task,
+                    **({"total": whole} if whole is not None else {}),
+                    completed=done,
+                    number=report.round,
+                    text=describe(report),
+                )
                 started = True
 
             yield update
@@ -73,15 +94,15 @@ def rounds(console: Console, total: int) -> Iterator[Callable[[Round], None]]:
         nonlocal first, shown
         text = describe(report)
         now = time.monotonic()
-        left = ""
+        left = [] if seconds is None else [max(seconds - (now - began), 0.0)]
         if first is None:
             first = (report.round, now)
-        else:
-            seconds = (now - first[1]) / (report.round - first[0]) * (total - report.round)
-            left = f"  {seconds:.0f} s left"
+        elif total is not None:
+            left.append((now - first[1]) / (report.round - first[0]) * (total - report.round))
         if report.round == total or now - shown >= _SECONDS:
             shown = now
-            say(console, f"round {report.round}/{total}  {text}{left}")
+            told = f"  {min(left):.0f} s left" if left else ""
+            say(console, f"round {report.round}{of_total}  {text}{told}")
 
     yield show
 

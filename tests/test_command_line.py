@@ -16,8 +16,9 @@ from rich.console import Console
 from fedkeyboard.cli import app, output
 from fedkeyboard.errors import RunFailure
 from fedkeyboard.runtime import session
-from fedkeyboard.simulation import assessment, config_files, directories, experiment
+from fedkeyboard.simulation import assessment, config_files, directories, experiment, progress
 from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation.rounds import Round
 from fedkeyboard.text.tokenizer import SPECIAL, Tokenizer
 
 COMMANDS = [
@@ -162,18 +163,40 @@ def test_no_table_breaks_a_word(width, monkeypatch, capsys):
         assert word in shown.split(), shown
 
 
-def test_the_bar_is_as_wide_as_the_terminal():
-    from fedkeyboard.simulation import progress
-    from fedkeyboard.simulation.rounds import Round
-
+@pytest.mark.parametrize(
+    ("expected", "shown"),
+    [((10, None), "round 5/10"), ((None, None), "round 5 "), ((None, 600.0), "round 5 ")],
+    ids=["rounds", "itself", "time"],
+)
+def test_the_bar_is_as_wide_as_the_terminal(expected, shown):
     for width in (60, 200):
         console = Console(force_terminal=True, width=width, legacy_windows=False)
-        with console.capture() as captured, progress.rounds(console, 10) as on_round:
+        with console.capture() as captured, progress.rounds(console, *expected) as on_round:
             on_round(Round(5, 1.0, 1, 1, 1, 1, 0, 5.0, None, None, None))
         lines = (
             re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", captured.get()).replace("\r", "\n").split("\n")
         )
         assert max(map(len, lines)) == width
+        assert any(shown in line and "loss 5.000" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("expected", "last"),
+    [
+        ((9, None), "round 9/9  loss 5.000  recall 20.0%  0 s left"),
+        ((None, None), "round 9  loss 5.000  recall 20.0%, best 30.0%"),
+        ((None, 2.4), "round 9  loss 5.000  recall 20.0%, best 30.0%  2 s left"),
+    ],
+    ids=["rounds", "itself", "time"],
+)
+def test_without_a_terminal_lines_say_what_is_left(expected, last, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    console = Console(width=200)
+    with console.capture() as captured, progress.rounds(console, *expected) as on_round:
+        for number, recall in enumerate((0.1, 0.3, None, 0.2), start=6):
+            on_round(Round(number, 1.0, 1, 1, 1, 1, 0, 5.0, recall, None, None))
+    lines = captured.get().splitlines()
+    assert len(lines) == 4 and lines[-1] == last
 
 
 def test_what_is_suggested_at_the_end_is_in_the_vocabularys_language():
