@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,6 +16,10 @@ from fedkeyboard.data.corpora import chitchat
 from fedkeyboard.data.population import Population
 from fedkeyboard.data.prepare import prepare
 from fedkeyboard.text.tokenizer import Tokenizer
+
+# The machine may be busy: how long an example takes says nothing.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
 
 # A shell starts what goes on in the background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

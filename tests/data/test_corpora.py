@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import chitchat_dataset
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedkeyboard.data.corpora import chitchat, source
@@ -73,7 +73,6 @@ TEXTS = st.lists(
 )
 
 
-@settings(deadline=None)  # It writes a file, on a machine that may be busy.
 @given(TEXTS, st.sampled_from(["\n", "\r\n"]))
 def test_csv_any_text_comes_back_named_by_the_line_where_its_row_begins(texts, end):
     content = io.StringIO(newline="")
