@@ -3,7 +3,7 @@ import json
 import tempfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedkeyboard.data import json_text
@@ -129,7 +129,6 @@ def test_users_are_read_one_by_one(file, refuses):
         next(messages)
 
 
-@settings(deadline=None)  # It writes a file, on a machine that may be busy.
 @given(
     st.dictionaries(
         st.text(min_size=1).filter(str.strip), st.lists(st.text(), max_size=3), max_size=4

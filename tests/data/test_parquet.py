@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedkeyboard.data import parquet
@@ -55,7 +55,6 @@ def test_round_trip_of_real_text_in_several_batches(few, file, monkeypatch):
     assert read(path, None) == [message._replace(time=None) for message in expected]
 
 
-@settings(deadline=None)  # It writes a file, on a machine that may be busy.
 @given(st.lists(st.tuples(st.text(min_size=1).filter(str.strip), st.text()), max_size=8))
 def test_any_text_comes_back(rows):
     users, texts = ([row[i] for row in rows] for i in range(2))

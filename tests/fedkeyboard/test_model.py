@@ -74,7 +74,7 @@ def test_step_is_the_papers_equations():
     np.testing.assert_allclose(state.cell[0], cell, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(0, SIZES.length), min_size=1, max_size=6),
     st.integers(0, 9),
@@ -105,7 +105,7 @@ def test_gradients_at_gboards_size():
         )
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     st.lists(st.integers(0, SIZES.length), min_size=1, max_size=6),
     st.integers(0, 9),
@@ -201,7 +201,7 @@ def test_a_target_of_no_probability_has_a_finite_loss():
 
 
 @given(st.lists(st.integers(0, SIZES.length), min_size=1, max_size=8), st.integers(0, 9))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_pack_and_unpack(lengths, seed):
     rows = some_rows(lengths, seed=seed)
     batch = batches.pack(tf.constant(rows))

@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_fleet_bit_for_bit(sampling, habits):
 # --- the protocol ---------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     sampling=st.sampled_from(SAMPLINGS),
     over_selection=st.floats(1, 2),
