@@ -1,9 +1,9 @@
 """Settings that follow from a population: `simulate --config auto`.
 
-The rules come from sweeps over real text of 80 to 1,000 training users (docs/accuracy.md). Two
-carry all others: the server's rate does not fall, since an average of its weights does as much for
-the model and needs no word of how long training will be; and training ends when validation users
-gain no more, with the best model kept. So the same settings suit a minute and a day.
+What the rules come from stands in docs/accuracy.md. Two carry all others: the server's rate does
+not fall, since an average of its weights does nearly as much for the model and needs no word of how
+long training will be; and training ends when validation users gain no more, with the best model
+kept. So the same settings suit a minute and a day. Test users are not looked at.
 """
 
 import math
@@ -49,41 +49,39 @@ class Text(NamedTuple):
       words: Theirs, about, if there are more than are read.
       steps: Batches that a phone trains on in a round, on average.
       validation_users: How many there are.
-      test_words: Of all test users, about.
     """
 
     users: int
     words: int
     steps: float
     validation_users: int
-    test_words: int
 
 
-def measure(population: Population, seed: int = 0) -> Text:
-    """Reads a population's training and test users, at most 2,000 of each."""
-    count, steps = {}, []
-    for split in ("train", "test"):
-        users = population.users(split)
-        chosen = range(len(users))
-        if len(users) > _SAMPLE:
-            drawn = streams.generator(seed, Stream.STATISTICS)
-            chosen = np.sort(drawn.choice(len(users), _SAMPLE, replace=False))
-        found = 0
-        for i in chosen:
-            sentences = population.sentences(users[i])
-            found += sum(len(words(text)) for text in sentences)
-            if split == "train":
-                steps.append(math.ceil(min(len(sentences), _AT_MOST) / _BATCH))
-        count[split] = round(found * len(users) / max(len(chosen), 1))
-    if not steps:
+def measure(population: Population) -> Text:
+    """Reads a population's training users, at most 2,000 of them."""
+    users, chosen = _some(population, "train")
+    if not users:
         raise UserError(f"{population.path}: has no training users")
+    count, steps = 0, []
+    for user in chosen:
+        sentences = population.sentences(user)
+        count += sum(len(words(text)) for text in sentences)
+        steps.append(math.ceil(min(len(sentences), _AT_MOST) / _BATCH))
     return Text(
-        users=len(population.users("train")),
-        words=count["train"],
+        users=users,
+        words=round(count * users / len(chosen)),
         steps=float(np.mean(steps)),
         validation_users=len(population.users("validation")),
-        test_words=count["test"],
     )
+
+
+def _some(population: Population, split: str) -> tuple[int, list[int]]:
+    """Returns how many users a split has, and those who are read."""
+    users = population.users(split)
+    if len(users) <= _SAMPLE:
+        return len(users), list(users)
+    drawn = streams.generator(0, Stream.STATISTICS).choice(len(users), _SAMPLE, replace=False)
+    return len(users), [users[i] for i in np.sort(drawn)]
 
 
 def experiment(text: Text, population: str) -> str:
@@ -152,18 +150,21 @@ def reasons(chosen: str, config: configs.Config, text: Text) -> Iterator[str]:
     )
 
 
-def in_time(config: configs.Config, text: Text, until: float) -> configs.Config:
+def in_time(config: configs.Config, population: Population, until: float) -> configs.Config:
     """Returns the experiment whose training leaves time to evaluate and export.
 
     Args:
       config: The experiment.
-      text: What it is evaluated on.
+      population: On whose test users it is evaluated; how much they wrote is asked here.
       until: When all is to be over, by `time.monotonic`.
 
     Raises:
       UserError: If there is no time to train.
     """
-    afterwards = _EXPORT_SECONDS + text.test_words / _WORDS_PER_SECOND
+    users, chosen = _some(population, "test")
+    count = sum(len(words(text)) for user in chosen for text in population.sentences(user))
+    count *= users / max(len(chosen), 1)
+    afterwards = _EXPORT_SECONDS + count / _WORDS_PER_SECOND
     left = until - time.monotonic() - afterwards
     if left < _LEAST_SECONDS:
         raise UserError(

@@ -48,7 +48,7 @@ def choose(
     population = configs.Population(corpus="chitchat")
     if population_file is not None:
         population = configs.Population(file=str(population_file.absolute()))
-    with open_population(population, console) as opened:
+    with open_population(population, console, ("train", "validation")) as opened:
         text = automatic.measure(opened)
     chosen = automatic.experiment(text, tomli_w.dumps(population.model_dump(exclude_none=True)))
     config = config_files.parse(chosen, overrides, "auto")
@@ -114,7 +114,7 @@ def begin(
                 "these entries",
             )
         if until is not None:
-            config = automatic.in_time(config, automatic.measure(population), until)
+            config = automatic.in_time(config, population, until)
         with directories.claimed(out):
             directories.check_new(out)
             latest = directories.latest()

@@ -12,7 +12,7 @@ from fedkeyboard.simulation import automatic, config_files
 from fedkeyboard.simulation.automatic import Text
 from fedkeyboard.text.words import words
 
-TEXT = Text(users=690, words=792_209, steps=4.0, validation_users=86, test_words=96_000)
+TEXT = Text(users=690, words=792_209, steps=4.0, validation_users=86)
 
 
 def chosen(**changed):
@@ -21,12 +21,11 @@ def chosen(**changed):
 
 
 def test_what_is_measured_is_what_there_is(tiny_population, tiny_texts):
-    with Population.open(tiny_population) as population:
+    # Without the test users, who can then not be read.
+    with Population.open(tiny_population, ("train", "validation")) as population:
         measured = automatic.measure(population)
-        test = [population.sentences(user) for user in population.users("test")]
     assert measured.users == len(tiny_texts)
     assert measured.words == sum(len(words(text)) for user in tiny_texts for text in user)
-    assert measured.test_words == sum(len(words(text)) for user in test for text in user)
     batches = [math.ceil(min(len(user), 128) / 16) for user in tiny_texts]
     assert measured.steps == pytest.approx(sum(batches) / len(batches))
 
@@ -73,14 +72,22 @@ def test_every_reason_is_told(monkeypatch):
     )
 
 
-def test_training_has_the_time_that_the_rest_leaves():
+def test_training_has_the_time_that_the_rest_leaves(tiny_population, monkeypatch):
+    monkeypatch.setattr(automatic, "_WORDS_PER_SECOND", 10.0)
     config = chosen()
-    in_time = automatic.in_time(config, TEXT, time.monotonic() + 600)
-    afterwards = automatic._EXPORT_SECONDS + TEXT.test_words / automatic._WORDS_PER_SECOND
+    with Population.open(tiny_population) as population:
+        in_time = automatic.in_time(config, population, time.monotonic() + 600)
+        test = [population.sentences(user) for user in population.users("test")]
+    count = sum(len(words(text)) for user in test for text in user)
+    assert count > 500
+    afterwards = automatic._EXPORT_SECONDS + count / 10
     assert 60 * in_time.rounds.minutes == pytest.approx(600 - afterwards, abs=1)
     assert in_time.rounds.model_copy(update={"minutes": None}) == config.rounds
 
 
-def test_without_time_to_train_nothing_begins():
-    with pytest.raises(UserError, match=r"--minutes: too few: .* take \d+\.\d more"):
-        automatic.in_time(chosen(), TEXT, time.monotonic() + 60)
+def test_without_time_to_train_nothing_begins(tiny_population):
+    with (
+        Population.open(tiny_population) as population,
+        pytest.raises(UserError, match=r"--minutes: too few: .* take \d+\.\d more"),
+    ):
+        automatic.in_time(chosen(), population, time.monotonic() + 55)
