@@ -53,7 +53,7 @@ def test_few_users_are_the_cohort():
 
 def test_validation_is_on_all_users_and_bounded():
     few, many = chosen(validation_users=5).rounds, chosen(validation_users=9000).rounds
-    assert few.validation_users == 5 and few.validation_users * few.validation_sentences == 4000
+    assert few.validation_users == 5 and few.validation_users * few.validation_sentences == 2000
     assert many.validation_users == 9000 and many.validation_sentences == 1
 
 
