@@ -29,8 +29,8 @@ _CORES = len(os.sched_getaffinity(0))
 _COHORT = 10
 _AT_MOST = 128  # Sentences that a phone trains on.
 _BATCH = 16
-# Sentences of validation users that a look reads: some 20,000 words. A look at twice as many took an
-# eighth of all time.
+# Sentences of validation users that a look reads: some 20,000 words. Twice as many took an eighth
+# of all time.
 _LOOKED_AT = 2000
 _PATIENCE = 10
 _MOST_ROUNDS = 100_000
