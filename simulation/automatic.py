@@ -136,10 +136,14 @@ def _dropout(count: int) -> float:
 
 def reasons(chosen: str, config: configs.Config, text: Text) -> Iterator[str]:
     """Yields what `experiment` chose, where it says why, and what a round will cost."""
+    section = ""
     for line in chosen.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
         setting, _, why = line.partition("#")
         if why:
-            yield f"{setting.strip():<24} {why.strip()}".strip()
+            setting = f"{section}{setting.strip()}" if setting else ""
+            yield f"{setting:<31} {why.strip()}".strip()
     sizes = model.Sizes(config.tokenizer.vocabulary_size, **config.model.model_dump())
     megabytes = 4e-6 * sum(map(math.prod, model.weight_shapes(sizes)))
     steps = text.steps * config.rounds.cohort

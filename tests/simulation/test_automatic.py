@@ -64,6 +64,8 @@ def test_every_reason_is_told(monkeypatch):
     config = config_files.parse(toml, [], "auto")
     *told, cost = automatic.reasons(toml, config, TEXT)
     assert len(told) == toml.count("#")
+    assert told[0].startswith("Chosen for 690 training users with 792,209 words")
+    assert any(line.startswith("server.learning_rate = 0.02 ") for line in told)
     assert all(re.search(r"\w", line) and "#" not in line for line in told)
     # 40 steps; 10,000 words and Gboard's sizes are 1.42 million weights of four bytes.
     assert cost == (

@@ -2,8 +2,9 @@
 
 After Wang et al. 2019 (arXiv 1910.10252), as `fedkeyboard.evaluation.personalization` does it in
 TensorFlow: each user's sentences in time order, the first 80% to train on, the last 20% to test on.
-Beside it what a **gate** saves: the phone trains on nine tenths of its part only, and keeps the
-personal weights if they do better than the global ones on the tenth that it held back.
+Beside it what a **gate** saves: by cross-validation the phone asks whether learning does its user
+good. It trains on four fifths of its part and looks at the other, five times, and keeps the weights
+that it learned from all of it only if the five did better than the global ones.
 """
 
 import dataclasses
@@ -20,11 +21,11 @@ from fedkeyboard.algorithms.local_training import LocalTraining
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import keystrokes, metrics, personalization, scoring
 from fedkeyboard.evaluation.personalization import Compared
-from fedkeyboard.text.tokenizer import Text
+from fedkeyboard.text.tokenizer import PAD, Text
 from fedkeyboard.tflite_export.phone import memory
 from fedkeyboard.tflite_export.phone.learner import Evaluated, Learner
 
-_HELD_BACK = 0.1
+_FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Phone(NamedTuple):
 
     Attributes:
       personal: The global model against the personal one; None of a user with too few sentences.
-      gated: Against the personal one if the gate kept it, else against the global one.
+      gated: The same if the gate kept the personal one, else the global one against itself.
       kept: Whether the gate kept it.
       seconds: Of training, on one thread.
       megabytes: How far memory rose, at most, while it trained; None if not known. LiteRT keeps
@@ -141,55 +142,79 @@ def personalize(
     return outcomes
 
 
+class _Fold(NamedTuple):
+    """Rows to train on, rows to look at, and what the global model says of these."""
+
+    learned: np.ndarray
+    held_back: np.ndarray
+    unchanged: Evaluated
+
+
 class _User(NamedTuple):
     """What is alike for all settings.
 
     Attributes:
-      learned: The rows to train on, without the last messages,
-      held_back: and the rows of those, by which the gate decides.
-      unchanged: What the global model says of those.
+      learned: The rows to train on.
+      folds: By which the gate decides: neighbouring messages, each held back once.
       later: The text to test on.
       before: What the global model says of it.
     """
 
     learned: np.ndarray
-    held_back: np.ndarray
-    unchanged: Evaluated
+    folds: list[_Fold]
     later: Text
     before: metrics.Scores
 
 
 def _user(learner: Learner, scorer: scoring.Scorer, text: Text, cut: int) -> _User:
     learner.reset()
-    gate = cut - max(1, round(cut * _HELD_BACK))
-    learned, held_back = (text.part(*ends).training for ends in ((0, gate), (gate, cut)))
+    ends = np.linspace(0, cut, min(_FOLDS, cut) + 1).astype(int)
+    parts = [text.part(*of).training for of in itertools.pairwise(ends)]
+    folds = [
+        _Fold(np.concatenate(parts[:i] + parts[i + 1 :]), part, learner.evaluate(part))
+        for i, part in enumerate(parts)
+    ]
     later = text.part(cut, len(text.words))
-    return _User(learned, held_back, learner.evaluate(held_back), later, scorer.score(later))
+    return _User(np.concatenate(parts), folds, later, scorer.score(later))
 
 
 def _phone(learner: Learner, scorer: scoring.Scorer, user: _User, settings: Settings) -> Phone:
     learner.reset()
     began = time.perf_counter()
     with memory.Growth() as growth:
-        rows = np.concatenate([user.learned, user.held_back])
-        learner.fit(rows, settings.training, settings.layers)
+        learner.fit(user.learned, settings.training, settings.layers)
     seconds = time.perf_counter() - began
     personal = _compare(learner, scorer, user)
 
-    learner.reset()
-    learner.fit(user.learned, settings.training, settings.layers)
-    kept = _better(learner.evaluate(user.held_back), user.unchanged)
+    changed = []
+    for fold in user.folds:
+        learner.reset()
+        learner.fit(fold.learned, settings.training, settings.layers)
+        changed.append(learner.evaluate(fold.held_back))
+    kept = _better(user.folds, changed)
     counts = metrics.count(user.later, user.before)
-    gated = _compare(learner, scorer, user) if kept else Compared(counts, counts, 0, 0)
-    return Phone(personal, gated, kept, seconds, growth.megabytes)
-
-
-def _better(changed: Evaluated, unchanged: Evaluated) -> bool:
-    """Whether the gate keeps weights, by what they and the file's own say of what was held back."""
-    # As many hits are decided by the loss. Weights that are no numbers may hit by chance.
-    return math.isfinite(changed.loss) and (
-        (changed.top1_hits, -changed.loss) > (unchanged.top1_hits, -unchanged.loss)
+    return Phone(
+        personal,
+        personal if kept else Compared(counts, counts, 0, 0),
+        kept,
+        seconds,
+        growth.megabytes,
     )
+
+
+def _better(folds: Sequence[_Fold], changed: Sequence[Evaluated]) -> bool:
+    """Whether the gate keeps weights, by what those of the folds say of what was held back."""
+
+    def of_all(said: Iterable[Evaluated]) -> tuple[int, float]:
+        said = list(said)
+        targets = (np.count_nonzero(fold.held_back[:, 1:] != PAD) for fold in folds)
+        loss = sum(of.loss * count for of, count in zip(said, targets, strict=True))
+        # As many hits are decided by the loss.
+        return sum(of.top1_hits for of in said), -loss
+
+    # Weights that are no numbers may hit by chance.
+    finite = all(math.isfinite(of.loss) for of in changed)
+    return finite and of_all(changed) > of_all(fold.unchanged for fold in folds)
 
 
 def _compare(learner: Learner, scorer: scoring.Scorer, user: _User) -> Compared:

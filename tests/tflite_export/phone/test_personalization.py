@@ -46,7 +46,7 @@ def test_personalization_is_that_of_tensorflow(learner, weights, tokenizer, size
     assert weights_sha256(learner.weights()) == weights_sha256(weights)
 
 
-def test_the_gate_decides_by_what_the_phone_held_back(
+def test_the_gate_decides_by_what_the_phone_held_back_in_turn(
     learner, to_file, tokenizer, sizes, monkeypatch, texts
 ):
     """At a rate that ruins a model that knows the text, a user with a gate loses nothing."""
@@ -66,12 +66,23 @@ def test_the_gate_decides_by_what_the_phone_held_back(
     monkeypatch.setattr(Learner, "evaluate", watched)
     (ruined,), (learned,) = on_phones.personalize(learner, [text], prefixes, grid)
     cut = metrics.trained_sentences(len(text.words))
-    assert all(np.array_equal(rows, text.part(cut - 2, cut).training) for rows, _ in seen)
+    # Before any training, and after that of each of the two settings: each message once.
+    assert len(seen) == 3 * 5
+    for i in range(3):
+        rows = np.concatenate([rows for rows, _ in seen[5 * i : 5 * i + 5]])
+        np.testing.assert_array_equal(rows, text.part(0, cut).training)
     assert not ruined.kept and ruined.gated.after == ruined.personal.before
     assert ruined.personal.after.cross_entropy > 100 * ruined.personal.before.cross_entropy
-    before, _, after = (said for _, said in seen)
-    assert before.top1_hits > before.words / 2  # No constant suggestion, however lucky, wins.
-    assert learned.kept == ((after.top1_hits, -after.loss) > (before.top1_hits, -before.loss))
+
+    def of_all(looks):
+        targets = [np.count_nonzero(rows[:, 1:]) for rows, _ in looks]
+        losses = [said.loss for _, said in looks]
+        return sum(said.top1_hits for _, said in looks), -np.dot(losses, targets)
+
+    before, after = of_all(seen[:5]), of_all(seen[10:])
+    # No constant suggestion, however lucky, wins.
+    assert before[0] > sum(said.words for _, said in seen[:5]) / 2
+    assert learned.kept == (after > before)
     report = on_phones.report([ruined])
     assert report["gate"]["kept"] == report["gate"]["relative_gain"] == 0
     assert report["gate"]["after"] == report["before"] != report["after"]
