@@ -3,8 +3,8 @@
 After Wang et al. 2019 (arXiv 1910.10252), as `fedkeyboard.evaluation.personalization` does it in
 TensorFlow: each user's sentences in time order, the first 80% to train on, the last 20% to test on.
 Beside it what a **gate** saves: by cross-validation the phone asks whether learning does its user
-good. It trains on four fifths of its part and looks at the other, five times, and keeps the weights
-that it learned from all of it only if the five did better than the global ones.
+good. It trains on two thirds of its part and looks at the other, three times, and keeps the weights
+that it learned from all of it only if the three did better than the global ones.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from fedkeyboard.text.tokenizer import PAD, Text
 from fedkeyboard.tflite_export.phone import memory
 from fedkeyboard.tflite_export.phone.learner import Evaluated, Learner
 
-_FOLDS = 5
+_FOLDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
