@@ -155,9 +155,7 @@ async def _aggregate(run: Run, data: list[list[np.ndarray]], out: pathlib.Path, 
     process = processes.of_updates(run)
     initial = await tff.program.materialize_value(process.initialize())
     settings = run.config.rounds
-    kept, done = await Checkpoints(run.path).load(
-        selection.begin(initial, initial.global_model_weights.trainable, settings)
-    )
+    kept, done = await Checkpoints(run.path).load(selection.begin(initial, settings))
     if done != base.round:
         raise UserError(
             f"{run.path}: its package is of round {base.round}, its last checkpoint of round "

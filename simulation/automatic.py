@@ -20,6 +20,7 @@ from fedkeyboard.data.population import Population
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import personalization
 from fedkeyboard.simulation import config as configs
+from fedkeyboard.simulation import runs
 from fedkeyboard.streams import Stream
 from fedkeyboard.text.tokenizer import PAD
 from fedkeyboard.text.words import words
@@ -144,7 +145,7 @@ def reasons(chosen: str, config: configs.Config, text: Text) -> Iterator[str]:
         if why:
             setting = f"{section}{setting.strip()}" if setting else ""
             yield f"{setting:<31} {why.strip()}".strip()
-    sizes = model.Sizes(config.tokenizer.vocabulary_size, **config.model.model_dump())
+    sizes = runs.sizes_of(config, config.tokenizer.vocabulary_size)
     megabytes = 4e-6 * sum(map(math.prod, model.weight_shapes(sizes)))
     steps = text.steps * config.rounds.cohort
     # Phones compute side by side, nearly as if each had a core of its own.

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tomli_w
 from rich.console import Console
 
-from fedkeyboard import model, precision
+from fedkeyboard import precision
 from fedkeyboard.data.cleaning import Cleaning
 from fedkeyboard.data.population import SPLITS, Population
 from fedkeyboard.data.prepare import ensure_chitchat
@@ -47,7 +47,7 @@ def choose(
     """
     population = configs.Population(corpus="chitchat")
     if population_file is not None:
-        population = configs.Population(file=str(population_file.absolute()))
+        population = _of_file(population_file)
     with open_population(population, console, ("train", "validation")) as opened:
         text = automatic.measure(opened)
     chosen = automatic.experiment(text, tomli_w.dumps(population.model_dump(exclude_none=True)))
@@ -106,7 +106,7 @@ def begin(
         )
         initial = None
         if other is not None:
-            sizes = model.Sizes(vocabulary=len(tokenizer), **config.model.model_dump())
+            sizes = runs.sizes_of(config, len(tokenizer))
             initial = warm_start.weights(other, tokenizer, sizes, config.seed)
             progress.say(
                 console,
@@ -170,8 +170,11 @@ def run_fleet(
 
 def on_population(config: configs.Config, population_file: pathlib.Path) -> configs.Config:
     """Returns an experiment on another population."""
-    other = configs.Population(file=str(population_file.absolute()))
-    return config.model_copy(update={"population": other})
+    return config.model_copy(update={"population": _of_file(population_file)})
+
+
+def _of_file(path: pathlib.Path) -> configs.Population:
+    return configs.Population(file=str(path.absolute()))
 
 
 def resume(

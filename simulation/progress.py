@@ -75,13 +75,7 @@ def rounds(
                 nonlocal started
                 change = bar.update if started else bar.reset
                 done = report.round if seconds is None else min(time.monotonic() - began, seconds)
-                change(
-                    task,
-                    **({"total": whole} if whole is not None else {}),
-                    completed=done,
-                    number=report.round,
-                    text=describe(report),
-                )
+                change(task, completed=done, number=report.round, text=describe(report))
                 started = True
 
             yield update

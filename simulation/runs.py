@@ -60,7 +60,7 @@ class Run:
     @property
     def sizes(self) -> model.Sizes:
         """The model's sizes: the settings', and the vocabulary that the text gave."""
-        return model.Sizes(vocabulary=len(self.tokenizer), **self.config.model.model_dump())
+        return sizes_of(self.config, len(self.tokenizer))
 
     @property
     def rounds_csv(self) -> pathlib.Path:
@@ -197,6 +197,11 @@ class Run:
             return None
         again = f"write it again with fedkeyboard simulate --resume --out {self.path}"
         return hashed.read_json(path, at_most=_MOST_JSON, remedy=again)
+
+
+def sizes_of(config: configs.Config, vocabulary: int) -> model.Sizes:
+    """Returns the sizes of an experiment's model over a vocabulary of so many entries."""
+    return model.Sizes(vocabulary=vocabulary, **config.model.model_dump())
 
 
 def package(

@@ -64,16 +64,16 @@ class State(NamedTuple):
         return self._replace(best=Best(weights, np.int32(number), _NONE))
 
 
-def begin(process: Any, weights: model.Weights, settings: configs.Rounds) -> State:
+def begin(process: Any, settings: configs.Rounds) -> State:
     """Returns a run's state before its first round.
 
     Args:
-      process: The learning process's.
-      weights: The initial ones, NumPy arrays.
+      process: The learning process's, of NumPy arrays.
       settings: Of the run.
     """
     if settings.keep == "last":
         return State(process)
+    weights = process.global_model_weights.trainable
     return State(process, Best(weights, np.int32(0), _NONE))
 
 

@@ -69,9 +69,7 @@ async def _train(
     process = processes.simulated(run)
     checkpoints = Checkpoints(run.path)
     initial = await tff.program.materialize_value(process.initialize())
-    kept, done = await checkpoints.load(
-        selection.begin(initial, initial.global_model_weights.trainable, settings)
-    )
+    kept, done = await checkpoints.load(selection.begin(initial, settings))
     state = kept.process
     rounds.keep(run.rounds_csv, done)
     if done:

@@ -99,7 +99,7 @@ def simulated_round():
     async def one_round(run, phones):
         process = processes.simulated(run)
         initial = await tff.program.materialize_value(process.initialize())
-        begun = selection.begin(initial, run.weights()[0], run.config.rounds)
+        begun = selection.begin(initial, run.config.rounds)
         kept, _ = await checkpoints.Checkpoints(run.path).load(begun)
         state = averaging.moved_to(kept.process, run.weights()[0])
         data = [templates.phone_data(rows) for rows in phones]

@@ -1,5 +1,7 @@
 """Which round's model is kept, and when training ends."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -18,8 +20,12 @@ def weights(number):
     return model.Weights(*[np.full(3, number, np.float32)] * len(model.Weights._fields))
 
 
+# As much as is asked of a learning process's state.
+PROCESS = types.SimpleNamespace(global_model_weights=types.SimpleNamespace(trainable=weights(0)))
+
+
 def looked(*recalls, every=10):
-    state = selection.begin("process", weights(0), settings(**BEST))
+    state = selection.begin(PROCESS, settings(**BEST))
     for i, recall in enumerate(recalls, start=1):
         state = state.looked(weights(i * every), i * every, recall)
     return state
@@ -44,8 +50,8 @@ def test_the_best_is_kept(recalls, best):
 
 
 def test_of_a_run_that_keeps_the_last_nothing_is():
-    state = selection.begin("process", weights(0), settings())
-    assert state == State("process", ())
+    state = selection.begin(PROCESS, settings())
+    assert state == State(PROCESS, ())
     assert state.looked(weights(1), 1, 0.5) is state
     assert state.replaced(weights(1), 1) is state
     assert state.best_round == 0
