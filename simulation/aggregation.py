@@ -24,6 +24,7 @@ import tensorflow_federated as tff
 from fedkeyboard import files, hashed
 from fedkeyboard.algorithms import averaging, templates
 from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.ngrams import model as ngram_model
 from fedkeyboard.runtime import session
 from fedkeyboard.simulation import directories, processes, rounds, runs, selection
 from fedkeyboard.simulation.checkpoints import Checkpoints
@@ -34,7 +35,10 @@ from fedkeyboard.updates import update_file, update_round
 from fedkeyboard.updates.admission import Admission, Base, Terms
 
 # Of a run, what the next one begins with.
-_KEPT = ("tokenizer.model", VOCABULARY_FILE, spellings.FILE, "population.json", "rounds.csv")
+_KEPT = (
+    *("tokenizer.model", VOCABULARY_FILE, spellings.FILE, ngram_model.FILE),
+    *("population.json", "rounds.csv"),
+)
 _MOST_KEPT = 256 * files.MEGABYTE
 _RECORD = "aggregate.json"
 _MOST_RECORD = 64 * files.MEGABYTE

@@ -25,13 +25,13 @@ def reader(run: runs.Run, population: Population) -> Reader:
 
 
 def scorer(run: runs.Run) -> Callable[[model.Weights], scoring.Scorer]:
-    """Returns what makes a scorer of weights of a run's model."""
+    """Returns what makes a scorer of weights of a run's model, with the run's n-grams."""
     vocabulary = run.tokenizer.vocabulary
     if isinstance(run.tokenizer, SubwordTokenizer):
         table = beam.pieces(vocabulary)
         return lambda weights: subword_scoring.SubwordScorer(weights, table)
-    prefixes = keystrokes.prefixes(vocabulary)
-    return lambda weights: scoring.WeightsScorer(weights, prefixes)
+    prefixes, ngrams = keystrokes.prefixes(vocabulary), run.ngrams()
+    return lambda weights: scoring.WeightsScorer(weights, prefixes, ngrams)
 
 
 def suggest(run: runs.Run, text: str) -> list[tuple[str, float]]:
@@ -78,7 +78,7 @@ def evaluate(
       split: `train`, `validation` or `test`.
       console: Where progress goes.
       log_probabilities: Another model than the run's weights, such as an exported file
-        (`scoring.LogProbabilitiesScorer`).
+        (`scoring.LogProbabilitiesScorer`); the run's n-grams are mixed with it.
 
     Returns:
       The metrics, as in `metrics.json`.
@@ -87,7 +87,10 @@ def evaluate(
     if log_probabilities is None:
         of_model = scorer(run)(run.weights()[0])
     else:
-        of_model = scoring.LogProbabilitiesScorer(log_probabilities, prefixes)
+        ngrams, alone = run.ngrams(), log_probabilities
+        of_model = scoring.LogProbabilitiesScorer(
+            alone if ngrams is None else lambda rows: ngrams.mixed(alone(rows), rows), prefixes
+        )
     scorers = {"model": of_model, "unigram": scoring.UnigramScorer(prefixes)}
     with users(run, population, split, "evaluating", console) as texts:
         counted = scoring.count_users(scorers, texts)

@@ -38,6 +38,9 @@ _MOST_ROUNDS = 100_000
 # What is left to do after training, on two cores: a package, and so many words of test users.
 _EXPORT_SECONDS = 45.0
 _WORDS_PER_SECOND = 3000.0
+# And before, to count n-grams in so many words of training users, and to fit them.
+_COUNTED_PER_SECOND = 200_000.0
+_FIT_SECONDS = 10.0
 _LEAST_SECONDS = 15.0  # The first round traces and compiles for some ten.
 # Dropout by the words there are to learn from, and linearly in their logarithm between.
 _LITTLE, _MUCH = (100_000, 0.5), (1_000_000, 0.3)
@@ -86,6 +89,13 @@ def _some(population: Population, split: str) -> tuple[int, list[int]]:
     return len(users), [users[i] for i in np.sort(drawn)]
 
 
+def _words(population: Population, split: str) -> float:
+    """Returns how many words a split's users wrote, about."""
+    users, chosen = _some(population, split)
+    count = sum(len(words(text)) for user in chosen for text in population.sentences(user))
+    return count * users / max(len(chosen), 1)
+
+
 def experiment(text: Text, population: str) -> str:
     """Returns the experiment for a text, as TOML with the reasons beside.
 
@@ -103,6 +113,9 @@ seed = 1
 
 [population]
 {population}
+
+[ngrams]
+order = 4  # What follows up to three words is counted, and mixed with what the model says.
 
 [client]
 learning_rate = 1.0
@@ -167,10 +180,9 @@ def in_time(config: configs.Config, population: Population, until: float) -> con
     Raises:
       UserError: If there is no time to train.
     """
-    users, chosen = _some(population, "test")
-    count = sum(len(words(text)) for user in chosen for text in population.sentences(user))
-    count *= users / max(len(chosen), 1)
-    afterwards = _EXPORT_SECONDS + count / _WORDS_PER_SECOND
+    afterwards = _EXPORT_SECONDS + _words(population, "test") / _WORDS_PER_SECOND
+    if config.mixes_ngrams:
+        afterwards += _FIT_SECONDS + _words(population, "train") / _COUNTED_PER_SECOND
     left = until - time.monotonic() - afterwards
     if left < _LEAST_SECONDS:
         raise UserError(

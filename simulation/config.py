@@ -66,6 +66,21 @@ class Tokenizer(_Section):
     digits: bool = False
 
 
+class NGrams(_Section):
+    """What is counted beside a model of words, and mixed with it (`fedkeyboard.ngrams`).
+
+    Attributes:
+      order: Words of the longest n-grams; 0, and there are none, as beside a model of sub-words.
+      minimum_users: How many users must have written one; default, `tokenizer.minimum_users`.
+      megabytes: Of their file in the package, 10^6 bytes; more users must have written one until
+        they fit.
+    """
+
+    order: Literal[0, 2, 3, 4] = 0
+    minimum_users: Count | None = None
+    megabytes: Annotated[float, pydantic.Field(gt=0, le=50)] = 1.0
+
+
 class Model(_Section):
     """The sizes of `fedkeyboard.model.Sizes`; Gboard's."""
 
@@ -287,6 +302,7 @@ class Config(_Section):
     start: str | None = None
     population: Population
     tokenizer: Tokenizer = Tokenizer()
+    ngrams: NGrams = NGrams()
     model: Model = Model()
     client: Client = Client()
     server: Server = Server()
@@ -329,6 +345,11 @@ class Config(_Section):
                 f"most {_MOST_LOGITS:,} fit into memory"
             )
         return self
+
+    @property
+    def mixes_ngrams(self) -> bool:
+        """Whether n-grams are mixed with the model."""
+        return self.ngrams.order > 0 and self.tokenizer.kind == "word"
 
     def save(self, path: files.PathLike) -> None:
         """Writes a run's `config.toml`: every setting, the ones left to their defaults too."""

@@ -24,10 +24,12 @@ _CHARACTERS = 60  # Of a value that an error quotes.
 
 _Schema = TypeVar("_Schema", bound=pydantic.BaseModel)
 
-# What a resumed run may change: how long it trains and how it uses the machine.
+# What a resumed run may change: how long it trains, how it uses the machine, and what is counted.
 RESUMABLE = {
     *(("rounds", name) for name in ("count", "patience", "minutes")),
     *(("runtime", name) for name in ("concurrent_clients", "threads")),
+    # They are counted when training is over.
+    *(("ngrams", name) for name in configs.NGrams.model_fields),
 }
 
 
@@ -128,11 +130,13 @@ def replace(config: configs.Config, values: Mapping[str, Any], name: str) -> con
 
 def of_population(config: configs.Config, training_users: int) -> configs.Config:
     """Returns an experiment with the defaults that follow from the number of training users."""
-    if config.tokenizer.minimum_users is not None:
-        return config
-    users = default_minimum_users(training_users)
-    tokenizer = config.tokenizer.model_copy(update={"minimum_users": users})
-    return config.model_copy(update={"tokenizer": tokenizer})
+    tokenizer, ngrams = config.tokenizer, config.ngrams
+    if tokenizer.minimum_users is None:
+        users = default_minimum_users(training_users)
+        tokenizer = tokenizer.model_copy(update={"minimum_users": users})
+    if config.mixes_ngrams and ngrams.minimum_users is None:
+        ngrams = ngrams.model_copy(update={"minimum_users": tokenizer.minimum_users})
+    return config.model_copy(update={"tokenizer": tokenizer, "ngrams": ngrams})
 
 
 def differences(config: configs.Config, other: configs.Config) -> list[str]:

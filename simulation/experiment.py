@@ -15,11 +15,13 @@ from fedkeyboard.data.cleaning import Cleaning
 from fedkeyboard.data.population import SPLITS, Population
 from fedkeyboard.data.prepare import ensure_chitchat
 from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.ngrams import model as ngram_model
 from fedkeyboard.simulation import (
     assessment,
     automatic,
     config_files,
     directories,
+    ngrams,
     progress,
     report,
     rounds,
@@ -208,8 +210,7 @@ def resume(
         if population_file is not None or run.config.population.file is not None:
             # Its fingerprint says whether it is the same population, not its name.
             config = config.model_copy(update={"population": run.config.population})
-        if config.tokenizer.minimum_users is None:
-            config = config_files.of_population(config, run.population_record()["users"]["train"])
+        config = config_files.of_population(config, run.population_record()["users"]["train"])
         different = config_files.differences(run.config, config)
         if different:
             raise UserError(
@@ -267,7 +268,7 @@ def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: 
         if slower:
             progress.say(console, slower)
     # What a finished run says of itself no longer holds once it trains on.
-    for name in ("metrics.json", "report.html"):
+    for name in ("metrics.json", "report.html", ngram_model.FILE):
         (run.path / name).unlink(missing_ok=True)
     try:
         with (
@@ -284,6 +285,8 @@ def _train(run: runs.Run, population: Population, of_run: fleet.Fleet, console: 
             f"{trained.kept:,}",
         )
     with _room_on_disk(run):
+        if run.config.mixes_ngrams:
+            ngrams.learn(run, population, console)
         metrics = assessment.evaluate(run, population, "test", console)
         run.save_metrics(metrics)
         report.write(run, metrics)

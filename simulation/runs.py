@@ -8,6 +8,8 @@
     checkpoints/        the learning process's state, by tff.program.FileProgramStateManager: what
                         a run goes on from (`checkpoints`)
     weights.npz         a copy of the run's model (`selection`), for what needs no more
+    ngrams.bin          of a run with n-grams, once it is trained, what they say beside the model
+                        (`fedkeyboard.ngrams.model`)
     rounds.csv          a row a round; tensorboard/ has the same (after a resume, rounds twice)
     metrics.json        the final evaluation on unseen users
     report.html         curves and figures for a reader
@@ -30,6 +32,8 @@ import numpy as np
 from fedkeyboard import arrays, files, hashed, model
 from fedkeyboard.data.population import Population
 from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.ngrams import model as ngram_model
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.simulation import config as configs
 from fedkeyboard.simulation import config_files, directories
 from fedkeyboard.text import subwords
@@ -160,6 +164,26 @@ class Run:
                 f"{path}: damaged, or not of the model that config.toml describes ({error}); "
                 f"{remedy}"
             ) from error
+
+    def save_ngrams(self, ngrams: NGrams) -> None:
+        """Writes `ngrams.bin`."""
+        hashed.write_bytes(self.path / ngram_model.FILE, ngrams.dump())
+
+    def ngrams(self) -> NGrams | None:
+        """Reads `ngrams.bin`; None of a run without n-grams, or before the end of training.
+
+        Raises:
+          RunFailure: If it is damaged.
+        """
+        path = self.path / ngram_model.FILE
+        if not self.config.mixes_ngrams or not path.exists():
+            return None
+        again = f"write it again with fedkeyboard simulate --resume --out {self.path}"
+        content = hashed.read_bytes(path, at_most=ngram_model.MOST_BYTES, remedy=again)
+        try:
+            return ngram_model.load(content, len(self.tokenizer))
+        except ValueError as error:
+            raise RunFailure(f"{path}: {error}; {again}") from error
 
     def rounds_of_updates(self) -> list[int]:
         """Returns the rounds in which phones' update files were aggregated."""

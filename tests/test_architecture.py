@@ -20,15 +20,18 @@ CLIENTS = ("android", "ios", "web")
 MODEL = {"batches", "model", "packed", "padded", "precision"}
 BASE = {"arrays", "cuts", "errors", "files", "hashed", "splitmix", "streams", "terminal"}
 
-LEARNING = {"base", "text", "model", "aggregators", "algorithms", "evaluation", "updates"}
+LEARNING = {
+    *("base", "text", "ngrams", "model", "aggregators", "algorithms", "evaluation", "updates"),
+}
 MAY_IMPORT = {
     "base": set(),
     "text": {"base"},
+    "ngrams": {"base", "text"},
     "model": {"base", "text"},
     "aggregators": {"base", "model"},
     "algorithms": {"base", "text", "model", "aggregators"},
     "runtime": {"base"},
-    "evaluation": {"base", "text", "model", "algorithms"},
+    "evaluation": {"base", "text", "ngrams", "model", "algorithms"},
     "updates": {"base", "text", "model", "aggregators", "algorithms"},
     "data": {"base", "text", "evaluation"},
     "simulation": LEARNING | {"runtime", "data"},

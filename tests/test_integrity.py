@@ -27,7 +27,7 @@ from fedkeyboard.simulation.fleet import fleet_report
 from fedkeyboard.simulation.tuning import trials
 from fedkeyboard.text import subwords
 from fedkeyboard.tflite_export import golden, manifest, package, verify
-from fedkeyboard.tflite_export.phone import litert
+from fedkeyboard.tflite_export.phone import exported_files
 from fedkeyboard.tflite_export.phone.opened import Package
 
 SETTINGS = """
@@ -228,7 +228,7 @@ def all_of_package(directory):
         opened.inference.suggest([5, 6, 7]),
         [w.tobytes() for w in opened.learner.weights()],
         opened.vocabulary_sha256,
-        litert.suggest_words(
+        exported_files.suggest_words(
             directory / manifest.INFERENCE_FILE, directory / "vocabulary.txt", "how are"
         ),
         checks.check_files(),

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from fedkeyboard.algorithms.local_training import LocalTraining
+from fedkeyboard.evaluation.metrics import SUGGESTIONS
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.text.tokenizer import Tokenizer
 from fedkeyboard.text.words import sentences, words
 from fedkeyboard.tflite_export.phone.learner import Learner
@@ -21,6 +23,8 @@ FILE = "golden.json"
 # Processors round int8 products differently.
 PROBABILITY_TOLERANCE = 0.02
 LOSS_TOLERANCE = 1e-3
+NGRAM_TOLERANCE = 1e-6
+_ADDED = 5
 _TRAINING = LocalTraining(learning_rate=0.1, batch_size=8, epochs=3, clipping_norm=1.0)
 
 _TEXTS = (
@@ -146,12 +150,13 @@ def texts(length: int) -> list[str]:
 
 
 def content(
-    exported: LiteModel, learner: Learner, tokenizer: Tokenizer, length: int
+    exported: LiteModel, ngrams: NGrams, learner: Learner, tokenizer: Tokenizer, length: int
 ) -> dict[str, Any]:
     """Returns what `golden.json` holds.
 
     Args:
       exported: `model_infer.tflite`.
+      ngrams: `ngrams.bin`.
       learner: `model_train.tflite`; it is left as the file is.
       tokenizer: Their vocabulary.
       length: T.
@@ -160,9 +165,11 @@ def content(
       `texts`: texts with their `words`; `sentences`: texts with those by sentence.
 
       `examples`: each `text` with its `words`, their `ids`, without the begin token, and what
-      `step` suggests after the begin token and all of them, `suggestions` (words as they are shown)
+      is suggested after the begin token and all of them, `suggestions` (words as they are shown)
       and `probabilities`. A client is right if each probability is within `probability_tolerance`,
-      and the word is the same wherever it must be (`must_agree`).
+      and the word is the same wherever it must be (`must_agree`). What n-grams have in it is in
+      `ngrams`, within `ngram_tolerance`: `kept`, the factor of the model's probabilities, and of
+      what is added the most, `added`: pairs of an id and a probability.
 
       `training`: what `train` does with `texts`, whose `rows` are int32 `[B, T + 1]`, several of
       the text that is longer than T: with the mask 1 wherever there is a target, the loss of each
@@ -175,7 +182,8 @@ def content(
     return {
         **rules(),
         "probability_tolerance": PROBABILITY_TOLERANCE,
-        "examples": examples(exported, tokenizer, length),
+        "ngram_tolerance": NGRAM_TOLERANCE,
+        "examples": examples(exported, ngrams, tokenizer, length),
         "training": {
             "texts": list(_LEARNED),
             "rows": rows.tolist(),
@@ -217,17 +225,14 @@ def training_rows(tokenizer: Tokenizer, length: int) -> np.ndarray:
     return tokenizer.rows(_LEARNED, length)
 
 
-def examples(exported: LiteModel, tokenizer: Tokenizer, length: int) -> list[dict[str, Any]]:
-    """Returns each text with what a client must make of it.
-
-    Returns:
-      `text`; `words`; their `ids`, without the begin token; and what the file's signature `step`
-      suggests after the begin token and all of them: `suggestions` (words) and `probabilities`.
-    """
+def examples(
+    exported: LiteModel, ngrams: NGrams, tokenizer: Tokenizer, length: int
+) -> list[dict[str, Any]]:
+    """Returns each text with what a client must make of it: `examples` of `content`."""
     made = []
     for text in texts(length):
         ids = tokenizer.encode(text)
-        suggested = exported.suggest(ids)
+        suggested = ngrams.suggest(ids, exported.next_word(ids), SUGGESTIONS)
         made.append(
             {
                 "text": text,
@@ -235,6 +240,17 @@ def examples(exported: LiteModel, tokenizer: Tokenizer, length: int) -> list[dic
                 "ids": ids,
                 "suggestions": [tokenizer.shown[i] for i, _ in suggested],
                 "probabilities": [probability for _, probability in suggested],
+                "ngrams": of_ngrams(ngrams, ids),
             }
         )
     return made
+
+
+def of_ngrams(ngrams: NGrams, ids: list[int]) -> dict[str, Any]:
+    """Returns what n-grams say after some words."""
+    kept, added_to, probabilities = ngrams.after(ids)
+    most = np.argsort(-probabilities, kind="stable")[:_ADDED]
+    return {
+        "kept": kept,
+        "added": [[int(added_to[i]), float(probabilities[i])] for i in most],
+    }

@@ -23,7 +23,7 @@ INFERENCE_FILE = "model_infer.tflite"
 TRAINING_FILE = "model_train.tflite"
 FORMAT_NAME = "fedkeyboard-phone-package"
 # The first number changes when a client must change, the second when there is more to read.
-FORMAT_VERSION = "3.0"
+FORMAT_VERSION = "4.0"
 
 Precision = Literal["float32", "float16", "int8"]
 Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]

@@ -2,6 +2,7 @@
 
     model_infer.tflite  the model that suggests (`fedkeyboard.tflite_export.files.signatures`)
     model_train.tflite  the model that also learns
+    ngrams.bin          what n-grams say beside the model (`fedkeyboard.ngrams.model`)
     vocabulary.txt      a word a line; the line's number, from 0, is the id
     spellings.json      how words are shown, if not as they are (`fedkeyboard.text.spellings`)
     characters.json     what each character is to a word (`fedkeyboard.text.characters`)
@@ -33,6 +34,8 @@ import fedkeyboard
 from fedkeyboard import files, hashed, model
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.evaluation.metrics import SUGGESTIONS
+from fedkeyboard.ngrams import model as ngram_model
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.text import characters, spellings
 from fedkeyboard.text.subwords import SubwordTokenizer
 from fedkeyboard.text.tokenizer import SPECIAL, VOCABULARY_FILE, Tokenizer
@@ -56,9 +59,10 @@ Storage = Literal["float32", "int8"]
 _PRIVACY = (
     "Learned in a simulation of federated learning: each phone's text stayed with it, and the "
     "server used the average of what the phones of a cohort learned.{updates} At least "
-    "{minimum_users} users wrote each word of the vocabulary. There is no differential privacy: "
-    "the weights may hold what one person wrote."
+    "{minimum_users} users wrote each word of the vocabulary.{ngrams} There is no differential "
+    "privacy: the weights may hold what one person wrote."
 )
+_PRIVACY_OF_NGRAMS = " At least {users} wrote each of the phrases in ngrams.bin."
 _PRIVACY_OF_UPDATES = (
     " In {rounds} further rounds phones sent update files, each of which the server could read."
 )
@@ -84,6 +88,7 @@ def export(
     weights: model.Weights,
     sizes: model.Sizes,
     tokenizer: Tokenizer,
+    ngrams: NGrams | None = None,
     training: Mapping[str, Any],
     metrics: Mapping[str, Any] | None,
     unseen: Unseen | None = None,
@@ -97,6 +102,7 @@ def export(
       weights: NumPy arrays of `model.weight_shapes(sizes)`.
       sizes: The model's sizes.
       tokenizer: Of `sizes.vocabulary` entries.
+      ngrams: What is mixed with the model, if there are any.
       training: How the weights were made, for the manifest; as JSON. Its `settings.client` says how
         phones go on (`manifest.Client`).
       metrics: The final evaluation, for the manifest; as JSON.
@@ -115,7 +121,8 @@ def export(
     """
     target = pathlib.Path(output_dir).resolve()
     _check_replaceable(target)
-    _check_model(weights, sizes, tokenizer)
+    _check_model(weights, sizes, tokenizer, ngrams)
+    mixed_in = NGrams.none(sizes.vocabulary) if ngrams is None else ngrams
     # float32 also for the proof that the conversion is right.
     all_of_them = get_args(Precision)
     wanted = all_of_them if unseen is not None else {precision, "float32"}
@@ -127,18 +134,20 @@ def export(
         with _replacing_directory(target) as directory:
             files.write_bytes(directory / INFERENCE_FILE, inference[precision])
             files.write_bytes(directory / TRAINING_FILE, learning)
+            files.write_bytes(directory / ngram_model.FILE, mixed_in.dump())
             tokenizer.save_vocabulary(directory / VOCABULARY_FILE)
             files.write_bytes(directory / characters.FILE, characters.PATH.read_bytes())
             exported = LiteModel(directory / INFERENCE_FILE)
             learner = Learner(directory / TRAINING_FILE)
             opened = learner.weights()
-            examples = golden.content(exported, learner, tokenizer, sizes.length)
+            examples = golden.content(exported, mixed_in, learner, tokenizer, sizes.length)
             _write_json(directory / golden.FILE, examples)
             if precision != "float32":  # Which verification holds against the weights itself.
                 _check_conversion(inference["float32"], weights, sizes, tokenizer)
             stored = {
                 INFERENCE_FILE: precision,
                 TRAINING_FILE: train_storage,
+                ngram_model.FILE: None,
                 VOCABULARY_FILE: None,
                 spellings.FILE: None,
                 characters.FILE: None,
@@ -166,7 +175,7 @@ def export(
                 metrics=None if metrics is None else dict(metrics),
                 accuracy=None
                 if unseen is None
-                else _accuracy(unseen, inference, opened, sizes, train_storage),
+                else _accuracy(unseen, inference, mixed_in, opened, sizes, train_storage),
                 privacy=manifest.Privacy(statement=_privacy(training)),
                 sha256=hashlib.sha256().hexdigest(),  # Until it is sealed.
             )
@@ -202,6 +211,7 @@ def _check_conversion(
 def _accuracy(
     unseen: Unseen,
     inference: Mapping[Precision, bytes],
+    ngrams: NGrams,
     opened: model.Weights,
     sizes: model.Sizes,
     train_storage: Storage,
@@ -211,7 +221,7 @@ def _accuracy(
         # The file that learns computes as this one does (`verify`), which is quicker.
         contents["learning"] = inference_file(opened, sizes, "float32")
     with _opened(contents) as exported:
-        users, hits = accuracy.measure(exported, unseen.users)
+        users, hits = accuracy.measure(exported, ngrams, unseen.users)
     of_learning = hits.pop("learning", hits["float32"])
     return manifest.Accuracy(
         split=unseen.split,
@@ -234,11 +244,15 @@ def _opened(contents: Mapping[str, bytes]) -> Iterator[dict[str, LiteModel]]:
 
 
 def _privacy(training: Mapping[str, Any]) -> str:
-    tokenizer = training.get("settings", {}).get("tokenizer", {})
+    settings = training.get("settings", {})
+    tokenizer, ngrams = settings.get("tokenizer", {}), settings.get("ngrams", {})
     rounds = len(training.get("rounds_of_updates", []))
     return _PRIVACY.format(
         minimum_users=tokenizer.get("minimum_users", 1),
         updates=_PRIVACY_OF_UPDATES.format(rounds=rounds) if rounds else "",
+        ngrams=_PRIVACY_OF_NGRAMS.format(users=ngrams.get("minimum_users", 1))
+        if ngrams.get("order")
+        else "",
     )
 
 
@@ -255,13 +269,20 @@ def _check_replaceable(target: pathlib.Path) -> None:
         )
 
 
-def _check_model(weights: model.Weights, sizes: model.Sizes, tokenizer: Tokenizer) -> None:
+def _check_model(
+    weights: model.Weights, sizes: model.Sizes, tokenizer: Tokenizer, ngrams: NGrams | None
+) -> None:
     if isinstance(tokenizer, SubwordTokenizer):
         raise UserError(NO_SUBWORDS)
     if len(tokenizer) != sizes.vocabulary:
         raise UserError(
             f"the tokenizer has {len(tokenizer)} entries, the model {sizes.vocabulary}; take both "
             "from one run"
+        )
+    if ngrams is not None and ngrams.trie.vocabulary != sizes.vocabulary:
+        raise UserError(
+            f"the n-grams are of {ngrams.trie.vocabulary} entries, the model of "
+            f"{sizes.vocabulary}; take both from one run"
         )
     if sizes.vocabulary < len(SPECIAL) + SUGGESTIONS:
         raise UserError(

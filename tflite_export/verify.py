@@ -5,7 +5,7 @@ opening     a child process opens the files and runs them, as what is made to ha
 operators   LiteRT's builtin ones only
 signatures  are the manifest's
 settings    say how a phone trains in a round
-golden      texts give the words, ids and suggestions of `golden.json`, training its losses
+golden      texts give the words, ids, n-grams and suggestions of `golden.json`, training its losses
 weights     the files have the run's weights, as exactly as they are stored
 training    one step in LiteRT gives the weights that the simulation's client work gives
 """
@@ -21,8 +21,10 @@ import tensorflow as tf
 from fedkeyboard import files, model
 from fedkeyboard.algorithms import local_training
 from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.evaluation.metrics import SUGGESTIONS
+from fedkeyboard.ngrams import model as ngram_model
 from fedkeyboard.text import characters, spellings
-from fedkeyboard.text.tokenizer import BEGIN, END, PAD, SPECIAL, VOCABULARY_FILE
+from fedkeyboard.text.tokenizer import BEGIN, PAD, SPECIAL, VOCABULARY_FILE
 from fedkeyboard.text.words import words
 from fedkeyboard.tflite_export import golden, manifest, parity
 from fedkeyboard.tflite_export.files import convert, storage, variables
@@ -66,6 +68,7 @@ def verify(directory: files.PathLike, weights: model.Weights | None = None) -> R
             _checked("signatures", checks_of.check_signatures),
             _checked("training settings", checks_of.check_client),
             _checked("golden texts", checks_of.check_texts),
+            _checked("golden n-grams", checks_of.check_ngrams),
             _checked("golden suggestions", checks_of.check_suggestions),
             _checked("golden training", checks_of.check_training),
             _checked("weights' name", checks_of.check_name),
@@ -111,7 +114,7 @@ class _Checks:
         said = set(self._manifest.files)
         for name in sorted(said ^ there):
             raise RunFailure(f"{name}: {'missing' if name in said else 'not in the manifest'}")
-        texts = (VOCABULARY_FILE, spellings.FILE, characters.FILE, golden.FILE)
+        texts = (ngram_model.FILE, VOCABULARY_FILE, spellings.FILE, characters.FILE, golden.FILE)
         for name in (INFERENCE_FILE, TRAINING_FILE, *texts):
             if name not in said:
                 raise RunFailure(f"{name}: not in the manifest")
@@ -181,21 +184,33 @@ class _Checks:
                 raise RunFailure(f"{golden.FILE}: {text!r} is other words or ids")
         return f"{len(examples)} texts"
 
+    def check_ngrams(self) -> str:
+        ngrams = self._package.ngrams
+        for example in self._golden["examples"]:
+            said, now = example["ngrams"], golden.of_ngrams(ngrams, example["ids"])
+            if [i for i, _ in said["added"]] != [i for i, _ in now["added"]]:
+                raise RunFailure(f"{golden.FILE}: {example['text']!r} has other n-grams")
+            pairs = zip([said["kept"], *_second(said)], [now["kept"], *_second(now)], strict=True)
+            worst = max(abs(one - other) for one, other in pairs)
+            _within(worst, golden.NGRAM_TOLERANCE, "what an n-gram says")
+        return f"{len(ngrams):,}"
+
     def check_suggestions(self) -> str:
         exported, tokenizer = self._package.inference, self._package.tokenizer
         offs, content = [], self._golden
         for example in content["examples"]:
-            suggested = exported.suggest(example["ids"])
-            # As `golden.json` may be of a file that suggests other words than it scores.
-            row = np.array([[BEGIN, *example["ids"], END]], np.int32)
-            ids, probabilities = map(np.array, zip(*suggested, strict=True))
+            said = exported.next_word(example["ids"])
+            # As a file may suggest other words than it scores.
+            ids, probabilities = map(np.array, zip(*exported.suggest(example["ids"]), strict=True))
             parity.check_suggestions(
                 "step",
-                exported.log_probabilities(row)[-1],
+                said,
                 {"suggestions": ids[np.newaxis], "probabilities": probabilities[np.newaxis]},
             )
-            if min(i for i, _ in suggested) < len(SPECIAL):
+            if min(ids) < len(SPECIAL):
                 raise RunFailure(f"{INFERENCE_FILE}: suggests a special token")
+            suggested = self._package.ngrams.suggest(example["ids"], said, SUGGESTIONS)
+            probabilities = [probability for _, probability in suggested]
             offs.append(np.abs(np.subtract(probabilities, example["probabilities"])))
             if not all(isinstance(word, str) for word in example["suggestions"]):
                 raise RunFailure(f"{golden.FILE}: {example['text']!r} suggests what is no word")
@@ -341,6 +356,10 @@ class _Checks:
             if 4 * sizes.vocabulary * len(example["ids"]) > _MOST_OF_TEXT:
                 raise RunFailure(f"{golden.FILE}: has a text of {len(example['ids']):,} words")
         return content
+
+
+def _second(said: dict[str, Any]) -> list[float]:
+    return [probability for _, probability in said["added"]]
 
 
 def _within(worst: float, tolerance: float, what: str) -> None:

@@ -25,6 +25,7 @@ SETTINGS = """
 seed = 2
 population.corpus = "chitchat"
 tokenizer.vocabulary_size = 300
+ngrams = { order = 3 }
 model = { embedding = 8, units = 16, length = 10 }
 client = { learning_rate = 0.5, batch_size = 4, maximum_sentences = 12 }
 server = { optimizer = "adam", learning_rate = 0.05, averaging = 0.3 }

@@ -29,11 +29,11 @@ def evaluate(
     opened = runs.open_run(run)
     log_probabilities = None
     if artifact is not None:
-        from fedkeyboard.tflite_export.phone import litert
+        from fedkeyboard.tflite_export.phone import exported_files
 
         if opened.config.tokenizer.kind != "word":
             raise UserError(f"{run}: has sub-words, with which no file is exported yet")
-        exported = litert.open_of_vocabulary(artifact, opened.tokenizer.vocabulary)
+        exported = exported_files.open_of_vocabulary(artifact, opened.tokenizer.vocabulary)
         log_probabilities = exported.log_probabilities
     with opened.open_population(moved_to) as population:
         metrics = assessment.evaluate(opened, population, split, output.ERR, log_probabilities)

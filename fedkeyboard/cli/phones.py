@@ -153,7 +153,9 @@ def personalize(
             population, opened.tokenizer, opened.learner.length, split, "personalizing", output.ERR
         ) as texts,
     ):
-        outcomes = personalization.personalize(opened.learner, texts, opened.prefixes, grid)
+        outcomes = personalization.personalize(
+            opened.learner, opened.ngrams, texts, opened.prefixes, grid
+        )
     reports = [
         {"split": split, **settings.as_dict(), **personalization.report(phones)}
         for settings, phones in zip(grid, outcomes, strict=True)

@@ -18,6 +18,7 @@ def export(run: Any, out: pathlib.Path, **how: Any) -> Any:
         weights=run.weights()[0],
         sizes=run.sizes,
         tokenizer=run.tokenizer,
+        ngrams=run.ngrams(),
         training=run.training_record(),
         metrics=run.metrics(),
         **how,
@@ -43,14 +44,14 @@ def suggest(model: pathlib.Path, text: str) -> list[tuple[str, float]]:
     """Suggests by the file that a run or package has, or by the weights of a run with sub-words."""
     from fedkeyboard.text.subwords import WORDS_FILE
     from fedkeyboard.text.tokenizer import VOCABULARY_FILE
-    from fedkeyboard.tflite_export.phone import litert
+    from fedkeyboard.tflite_export.phone import exported_files
 
     if (model / WORDS_FILE).exists():
         from fedkeyboard.simulation import assessment, runs
 
         return assessment.suggest(runs.open_run(model), text)
-    file = litert.inference_file(model)
-    return litert.suggest_words(file, file.with_name(VOCABULARY_FILE), text)
+    file = exported_files.inference_file(model)
+    return exported_files.suggest_words(file, file.with_name(VOCABULARY_FILE), text)
 
 
 def suggest_to(

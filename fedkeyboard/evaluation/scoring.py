@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from fedkeyboard import model
 from fedkeyboard.evaluation import keystrokes, metrics
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.text.tokenizer import PAD, SPECIAL, Text
 
 # Targets scored at once, of messages about as long as each other; bounds memory to a few hundred MB
@@ -30,20 +31,29 @@ class Scorer(Protocol):
 
 
 class WeightsScorer:
-    """Scores with a model's weights, in TensorFlow."""
+    """Scores with a model's weights, in TensorFlow; if there are n-grams, with these."""
 
-    def __init__(self, weights: model.Weights, prefixes: keystrokes.Prefixes):
+    def __init__(
+        self,
+        weights: model.Weights,
+        prefixes: keystrokes.Prefixes,
+        ngrams: NGrams | None = None,
+    ):
         self._weights = model.Weights(*map(tf.constant, weights))
         self._prefixes = prefixes
         self._order = tf.constant(prefixes.order)
+        self._ngrams = ngrams
 
     def score(self, text: Text) -> metrics.Scores:
         """Scores sentences, one at least."""
-        traced = _traced_judged_rows(model.Weights(*(w.shape for w in self._weights)))
+        shapes = model.Weights(*(w.shape for w in self._weights))
+        ngrams = self._ngrams
+        traced = _traced_judged_rows(shapes) if ngrams is None else _traced_mixed_rows(shapes)
 
         def score_part(chosen: np.ndarray) -> metrics.Scores:
             rows = trimmed(text.words[chosen])
-            judged = traced(self._weights, self._order, tf.constant(rows))
+            more = () if ngrams is None else (Mixture.of(ngrams, rows),)
+            judged = traced(self._weights, self._order, tf.constant(rows), *more)
             return _scores(judged, rows[:, 1:][rows[:, 1:] != PAD], self._prefixes)
 
         return in_parts(score_part, text.words, _TARGETS)
@@ -105,6 +115,30 @@ class UnigramScorer:
             likeliest=rank == 0,
             cross_entropy=np.full(targets.shape, np.nan, np.float32),
             letters=self._letters[targets],
+        )
+
+
+class Mixture(NamedTuple):
+    """What n-grams make of N targets (`fedkeyboard.ngrams.model.Additions`), as tensors.
+
+    Attributes:
+      kept: float32 `[N]`.
+      places: int64 `[M, 2]`, target and word.
+      probabilities: float32 `[M]`.
+    """
+
+    kept: tf.Tensor
+    places: tf.Tensor
+    probabilities: tf.Tensor
+
+    @classmethod
+    def of(cls, ngrams: NGrams, rows: np.ndarray) -> "Mixture":
+        """Returns what n-grams make of the targets of int32 `[n, L + 1]` rows."""
+        said = ngrams.additions(rows)
+        return cls(
+            tf.constant(said.kept, tf.float32),
+            tf.constant(np.stack([said.targets, said.words.astype(np.int64)], axis=1)),
+            tf.constant(said.probabilities, tf.float32),
         )
 
 
@@ -186,6 +220,64 @@ def judge_rows(weights: model.Weights, words: tf.Tensor, rows: tf.Tensor) -> Jud
     real = tf.not_equal(rows[:, 1:], PAD)
     outputs = tf.boolean_mask(model.states(weights, rows[:, :-1]).output, real)
     return judge(model.logits(weights, outputs), tf.boolean_mask(rows[:, 1:], real), words)
+
+
+def judge_mixed_rows(
+    weights: model.Weights, words: tf.Tensor, rows: tf.Tensor, mixture: Mixture
+) -> Judged:
+    """Returns what `judge_rows` does, of a model and n-grams.
+
+    By the probabilities, as a phone suggests that mixes them.
+    """
+    real = tf.not_equal(rows[:, 1:], PAD)
+    outputs = tf.boolean_mask(model.states(weights, rows[:, :-1]).output, real)
+    said = tf.nn.softmax(model.logits(weights, outputs)) * mixture.kept[:, tf.newaxis]
+    mixed = tf.tensor_scatter_nd_add(said, mixture.places, mixture.probabilities)
+    targets = tf.boolean_mask(rows[:, 1:], real)
+    of_target = tf.gather(mixed, targets, batch_dims=1)
+    # What float32 has no number for has still not an infinite one.
+    cross_entropy = -tf.math.log(tf.maximum(of_target, np.finfo(np.float32).tiny))
+    return judge(mixed, targets, words)._replace(cross_entropy=cross_entropy)
+
+
+def log_likelihoods(weights: model.Weights, rows: np.ndarray) -> np.ndarray:
+    """Returns the log-probability of each of the N targets of int32 `[n, L + 1]` messages, in nats.
+
+    float32 `[N]`, in the order of the rows; quicker than all that a scorer says.
+    """
+    traced = _traced_log_likelihoods(model.Weights(*(w.shape for w in weights)))
+    said = [np.empty(0, np.float32)]
+    at_once = max(1, _TARGETS // max(rows.shape[1] - 1, 1))
+    for first in range(0, len(rows), at_once):
+        said.append(traced(weights, tf.constant(rows[first : first + at_once])).numpy())
+    return np.concatenate(said)
+
+
+@functools.cache
+def _traced_log_likelihoods(shapes: model.Weights) -> Callable[..., tf.Tensor]:
+    def of_rows(weights: model.Weights, rows: tf.Tensor) -> tf.Tensor:
+        real = tf.not_equal(rows[:, 1:], PAD)
+        outputs = tf.boolean_mask(model.states(weights, rows[:, :-1]).output, real)
+        logits, targets = model.logits(weights, outputs), tf.boolean_mask(rows[:, 1:], real)
+        return tf.gather(logits, targets, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
+
+    signature = [
+        model.Weights(*map(tf.TensorSpec, shapes)),
+        tf.TensorSpec([None, None], tf.int32),
+    ]
+    return tf.function(of_rows, input_signature=signature, autograph=False)
+
+
+@functools.cache
+def _traced_mixed_rows(shapes: model.Weights) -> Callable[..., Judged]:
+    """Returns `judge_mixed_rows`, traced once for all weights and rows."""
+    signature = [
+        model.Weights(*map(tf.TensorSpec, shapes)),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([None, None], tf.int32),
+        Mixture(tf.TensorSpec([None]), tf.TensorSpec([None, 2], tf.int64), tf.TensorSpec([None])),
+    ]
+    return tf.function(judge_mixed_rows, input_signature=signature, autograph=False)
 
 
 @functools.cache

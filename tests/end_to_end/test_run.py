@@ -23,6 +23,7 @@ def test_a_run_directory_is_whole(run):
             "vocabulary.txt",
             "spellings.json",
             "tokenizer.model",
+            "ngrams.bin",
             "checkpoints",
         ),
         "hashes.json",
@@ -82,8 +83,8 @@ def test_a_package_is_verified_by_a_stranger(run, tmp_path):
     assert "FAILED" not in told and "a local step" in told and "weights, training" in told
     package = shutil.copytree(run / "export", tmp_path / "package")
     alone = json.loads(succeeds("verify", package, "--json"))
-    assert alone["passed"] and len(alone["checks"]) == 10
-    assert len(json.loads(succeeds("verify", package, "--run", run, "--json"))["checks"]) == 12
+    assert alone["passed"] and len(alone["checks"]) == 11
+    assert len(json.loads(succeeds("verify", package, "--run", run, "--json"))["checks"]) == 13
     assert "--population" in fails(2, "personalize", package)
     (package / "vocabulary.txt").write_text("other")
     broken = command("verify", package)

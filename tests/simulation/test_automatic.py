@@ -76,13 +76,20 @@ def test_every_reason_is_told(monkeypatch):
 
 def test_training_has_the_time_that_the_rest_leaves(tiny_population, monkeypatch):
     monkeypatch.setattr(automatic, "_WORDS_PER_SECOND", 10.0)
+    monkeypatch.setattr(automatic, "_COUNTED_PER_SECOND", 100.0)
     config = chosen()
     with Population.open(tiny_population) as population:
         in_time = automatic.in_time(config, population, time.monotonic() + 600)
-        test = [population.sentences(user) for user in population.users("test")]
-    count = sum(len(words(text)) for user in test for text in user)
-    assert count > 500
-    afterwards = automatic._EXPORT_SECONDS + count / 10
+        test, train = (
+            sum(
+                len(words(text))
+                for user in population.users(split)
+                for text in population.sentences(user)
+            )
+            for split in ("test", "train")
+        )
+    assert test > 500 and train > 2000
+    afterwards = automatic._EXPORT_SECONDS + test / 10 + automatic._FIT_SECONDS + train / 100
     assert 60 * in_time.rounds.minutes == pytest.approx(600 - afterwards, abs=1)
     assert in_time.rounds.model_copy(update={"minutes": None}) == config.rounds
 

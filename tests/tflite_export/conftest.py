@@ -10,6 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 from packages import METRICS, contents
 
 from fedkeyboard import model
+from fedkeyboard.ngrams import counts, fitting
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.text.tokenizer import Tokenizer
 from fedkeyboard.tflite_export import package
 from fedkeyboard.tflite_export.files import convert, flatbuffer, signatures
@@ -35,6 +37,15 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture(scope="session")
 def sizes() -> model.Sizes:
     return model.Sizes(vocabulary=50, embedding=8, units=12, length=6)
+
+
+@pytest.fixture(scope="session")
+def ngrams(tokenizer, sizes) -> NGrams:
+    """Of three people who say much the same."""
+    said = ["I am going home", "how are you", "see you at home", "how are you", "I am good"]
+    users = [tokenizer.text(said[i:], sizes.length).words for i in range(3)]
+    counted = counts.count(users, sizes.vocabulary, order=4, minimum_users=2)
+    return fitting.ngrams(counted, fitting.fit(counted, []))
 
 
 @pytest.fixture(scope="session")
@@ -193,7 +204,7 @@ def converted():
 
 
 @pytest.fixture
-def export(weights, sizes, tokenizer, training_record, converted, monkeypatch):
+def export(weights, sizes, tokenizer, ngrams, training_record, converted, monkeypatch):
     for function in (package.inference_file, package.training_file):
         monkeypatch.setattr(package, function.__name__, converted(function))
 
@@ -202,6 +213,7 @@ def export(weights, sizes, tokenizer, training_record, converted, monkeypatch):
             "weights": weights,
             "sizes": sizes,
             "tokenizer": tokenizer,
+            "ngrams": ngrams,
             "training": training_record,
             "metrics": METRICS,
             "precision": "float32",

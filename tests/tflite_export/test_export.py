@@ -10,6 +10,7 @@ from packages import contents
 
 from fedkeyboard import files, model
 from fedkeyboard.errors import RunFailure, UserError
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.tflite_export import golden, package, parity, verify
 from fedkeyboard.tflite_export import manifest as manifests
 
@@ -147,6 +148,8 @@ def test_what_does_not_fit_together_is_refused(export, tmp_path, weights, sizes)
     assert_refused(UserError, "tokenizer has 50 entries, the model 49", sizes=other)
     other = model.Sizes(vocabulary=50, embedding=8, units=13, length=6)
     assert_refused(UserError, r"input_kernel has the shape \(8, 36\), not \(8, 39\)", sizes=other)
+    foreign = NGrams.none(49)
+    assert_refused(UserError, "n-grams are of 49 entries, the model of 50", ngrams=foreign)
     nan = weights._replace(bias=np.full_like(weights.bias, np.nan))
     assert_refused(RunFailure, "bias is not finite", weights=nan)
     for one in (np.nan, np.inf, -np.inf):
@@ -159,13 +162,21 @@ def test_a_vocabulary_of_two_words_is_refused(export, tmp_path, tokenizer, make_
     few = model.Sizes(vocabulary=6, embedding=8, units=12, length=6)
     small = type(tokenizer)(tokenizer.model, tokenizer.vocabulary[:6])
     with pytest.raises(UserError, match="fewer than 3 words"):
-        export(tmp_path / "export", sizes=few, tokenizer=small, weights=make_weights(few))
+        export(
+            tmp_path / "export",
+            sizes=few,
+            tokenizer=small,
+            ngrams=None,
+            weights=make_weights(few),
+        )
 
 
 def test_a_vocabulary_of_three_words_is_enough(export, tmp_path, tokenizer, make_weights):
     few = model.Sizes(vocabulary=7, embedding=8, units=12, length=6)
     small = type(tokenizer)(tokenizer.model, tokenizer.vocabulary[:7])
-    report = export(tmp_path / "export", sizes=few, tokenizer=small, weights=make_weights(few))
+    report = export(
+        tmp_path / "export", sizes=few, tokenizer=small, ngrams=None, weights=make_weights(few)
+    )
     assert report.passed
 
 

@@ -13,7 +13,7 @@ from fedkeyboard.evaluation import keystrokes, metrics, scoring
 from fedkeyboard.text.words import words
 from fedkeyboard.tflite_export import accuracy, golden, package
 from fedkeyboard.tflite_export import manifest as manifests
-from fedkeyboard.tflite_export.phone import litert
+from fedkeyboard.tflite_export.phone import exported_files, litert
 from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 pytestmark = pytest.mark.usefixtures("probed_once")
@@ -30,6 +30,7 @@ def test_the_package_is_what_its_manifest_says(export, training_record, tmp_path
         == {
             *("model_infer.tflite", "model_train.tflite"),
             *(
+                "ngrams.bin",
                 "vocabulary.txt",
                 "spellings.json",
                 "characters.json",
@@ -107,7 +108,7 @@ def test_golden_examples_are_reproduced(package_in, tmp_path, tokenizer, sizes):
     for example in examples:
         assert example["words"] == words(example["text"])
         assert example["ids"] == tokenizer.encode(example["text"])
-        suggested = litert.suggest_words(
+        suggested = exported_files.suggest_words(
             tmp_path / "export" / "model_infer.tflite",
             tmp_path / "export" / "vocabulary.txt",
             example["text"],
@@ -116,7 +117,7 @@ def test_golden_examples_are_reproduced(package_in, tmp_path, tokenizer, sizes):
         assert example["probabilities"] == [probability for _, probability in suggested]
 
 
-def test_suggestions_are_spelled_as_people_write(package_in, tmp_path, tokenizer):
+def test_suggestions_are_spelled_as_people_write(package_in, tmp_path, tokenizer, ngrams):
     """Of the fixture's Greek words, which end in a sigma that is no final one."""
     package_in(tmp_path / "export")
     assert dict(tokenizer.spellings) == {"οσ": "ος", "οδοσ": "οδος"}
@@ -124,8 +125,9 @@ def test_suggestions_are_spelled_as_people_write(package_in, tmp_path, tokenizer
     shown = {word for example in content["examples"] for word in example["suggestions"]}
     assert shown <= set(tokenizer.shown) and not shown & {"οσ", "οδοσ"}
     model = litert.LiteModel(tmp_path / "export" / "model_infer.tflite")
-    suggested = model.suggest(tokenizer.encode("hello"))
-    assert litert.suggest_words(
+    ids = tokenizer.encode("hello")
+    suggested = ngrams.suggest(ids, model.next_word(ids), 3)
+    assert exported_files.suggest_words(
         tmp_path / "export" / "model_infer.tflite", tmp_path / "export" / "vocabulary.txt", "hello"
     ) == [(tokenizer.shown[i], probability) for i, probability in suggested]
 
@@ -167,7 +169,7 @@ def test_manifests_of_other_formats_are_refused(package_in, tmp_path):
             manifests.load(directory)
     # It still is a package of ours, and may be replaced.
     assert manifests.is_package(directory)
-    changed(format={**written["format"], "version": "3.9"}, something_new=1)
+    changed(format={**written["format"], "version": "4.9"}, something_new=1)
     assert manifests.load(directory).model.vocabulary == 50
     changed(model={**written["model"], "weights_sha256": "abc"})
     with pytest.raises(UserError, match=r"manifest.json: model.weights_sha256: .*export"):
@@ -194,7 +196,7 @@ def test_the_file_in_the_package_is_the_models(package_in, tmp_path, exported):
     ],
 )
 def test_precisions_are_measured_on_unseen_text(
-    export, tmp_path, tokenizer, sizes, precision, train_storage
+    export, tmp_path, tokenizer, ngrams, sizes, precision, train_storage
 ):
     users = [["how are you", "i know that"], ["we can go out on friday"]]
     rows = [tokenizer.rows(texts, sizes.length) for texts in users]
@@ -213,19 +215,21 @@ def test_precisions_are_measured_on_unseen_text(
     assert set(said.inference) == {"float32", "float16", "int8"}
     assert set(said.training) == {train_storage}
     with_this = accuracy.count(
-        LiteModel(tmp_path / "export" / "model_infer.tflite"), np.concatenate(rows)
+        LiteModel(tmp_path / "export" / "model_infer.tflite"), ngrams, np.concatenate(rows)
     )
     assert said.inference[precision].model_dump() == with_this.recall()
 
 
-def test_accuracy_is_that_of_the_evaluation(exported, tokenizer, sizes):
+def test_accuracy_is_that_of_the_evaluation(exported, tokenizer, ngrams, sizes):
     """Words outside the vocabulary are misses, ends of sentences are no targets."""
     texts = ["how are you", "zzyzxq is good", "i will tell you all about it when i see you", "ok"]
     text = tokenizer.text(texts, sizes.length)
     prefixes = keystrokes.prefixes(tokenizer.vocabulary)
-    scorer = scoring.LogProbabilitiesScorer(exported.log_probabilities, prefixes)
+    scorer = scoring.LogProbabilitiesScorer(
+        lambda rows: ngrams.mixed(exported.log_probabilities(rows), rows), prefixes
+    )
     expected = metrics.count(text, scorer.score(text))
-    hits = accuracy.count(exported, text.words)
+    hits = accuracy.count(exported, ngrams, text.words)
     assert tuple(hits) == (expected.words, expected.top1, expected.top3)
     assert 0 < hits.top3 < hits.words
 

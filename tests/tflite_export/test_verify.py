@@ -10,6 +10,7 @@ import pytest
 from fedkeyboard import hashed, model
 from fedkeyboard.algorithms import local_training
 from fedkeyboard.errors import UserError
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.tflite_export import golden, package, verify
 from fedkeyboard.tflite_export import manifest as manifests
 from fedkeyboard.tflite_export.phone import litert, opened
@@ -20,13 +21,14 @@ pytestmark = pytest.mark.usefixtures("probed_once")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, weights, sizes, tokenizer, training_record):
+def whole(tmp_path_factory, weights, sizes, tokenizer, ngrams, training_record):
     directory = tmp_path_factory.mktemp("package") / "export"
     package.export(
         directory,
         weights=weights,
         sizes=sizes,
         tokenizer=tokenizer,
+        ngrams=ngrams,
         training=training_record,
         metrics=None,
     )
@@ -66,7 +68,7 @@ def replace(directory, name, content):
 
 def test_a_whole_package_passes(whole, weights):
     report = verify.verify(whole, weights)
-    assert report.passed and len(report.checks) == 12
+    assert report.passed and len(report.checks) == 13
     assert {timing.file for timing in report.timings} == {
         "model_infer.tflite",
         "model_train.tflite",
@@ -74,7 +76,14 @@ def test_a_whole_package_passes(whole, weights):
     assert all(0 < timing.p50 <= timing.p99 for timing in report.timings)
     json.dumps(report.as_dict(), allow_nan=False)
     stranger = verify.verify(whole)
-    assert stranger.passed and len(stranger.checks) == 10
+    assert stranger.passed and len(stranger.checks) == 11
+
+
+@pytest.mark.parametrize("content", [b"FKNG", NGrams.none(49).dump(), NGrams.none(50).dump()])
+def test_other_ngrams(broken, content):
+    replace(broken, "ngrams.bin", content)
+    report = verify.verify(broken)
+    assert [check.name for check in report.checks if not check.passed][0] == "golden n-grams"
 
 
 def test_contents_that_changed(broken):
@@ -111,6 +120,10 @@ def test_signatures_that_are_others(broken):
         ("golden texts", lambda c: c["texts"].pop()),
         ("golden texts", lambda c: c["sentences"][0]["sentences"].pop()),
         ("golden texts", lambda c: c.pop("sentences")),
+        ("golden n-grams", lambda c: c["examples"][3]["ngrams"].update(kept=0.5)),
+        ("golden n-grams", lambda c: c["examples"][3]["ngrams"]["added"].pop()),
+        ("golden n-grams", lambda c: c["examples"][3]["ngrams"]["added"].reverse()),
+        ("golden n-grams", lambda c: c["examples"][3].pop("ngrams")),
         ("golden suggestions", lambda c: c["examples"][3].update(probabilities=[0.9, 0.05, 0.01])),
         ("golden training", lambda c: c["training"]["rows"][0].reverse()),
         ("golden training", lambda c: c["training"].update(losses=[1.0])),
@@ -155,13 +168,13 @@ def test_weights_of_another_run(whole, weights, field):
     assert wrong == ["weights, inference", "weights, training"]
 
 
-def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer):
+def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer, ngrams):
     """Also one that suggests nothing with any certainty, in int8, and has its own golden.json."""
     for others in (model.initial_weights(sizes, 3), make_weights(sizes, seed=3)):
         content = package.inference_file(others, sizes, "int8")
         replace(broken, "model_infer.tflite", content)
         exported = litert.LiteModel(broken / "model_infer.tflite")
-        with_these = golden.examples(exported, tokenizer, sizes.length)
+        with_these = golden.examples(exported, ngrams, tokenizer, sizes.length)
         change(broken, "golden.json", lambda c, e=with_these: c.update(examples=e))
         assert failed(broken, weights)[0] == "weights, inference"
 

@@ -4,7 +4,6 @@ The same runtime that the phones use (https://ai.google.dev/edge/litert), on one
 is not imported here, so that a suggestion does not wait seconds for it.
 """
 
-import logging
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,17 +14,12 @@ from ai_edge_litert.interpreter import Interpreter
 from fedkeyboard import files
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation.metrics import SUGGESTIONS
-from fedkeyboard.text import spellings
-from fedkeyboard.text.tokenizer import BEGIN, PAD, VOCABULARY_FILE, Tokenizer
-from fedkeyboard.tflite_export import manifest
-from fedkeyboard.tflite_export.phone import probe
+from fedkeyboard.text.tokenizer import BEGIN, PAD
 from fedkeyboard.tflite_export.quiet import quiet_stderr
 
 # Bytes of a file; a flatbuffer can have no more.
 _MOST = 2**31
 _IDENTIFIER = b"TFL3"
-
-_LOG = logging.getLogger("fedkeyboard")
 
 
 class LiteModel:
@@ -41,7 +35,7 @@ class LiteModel:
         """Opens a file.
 
         LiteRT believes what is in it: one that is damaged or made to harm may end the process
-        (`open_file`, `fedkeyboard.tflite_export.phone.probe`).
+        (`fedkeyboard.tflite_export.phone.exported_files`).
 
         Raises:
           UserError: If `path` is not there, is no `.tflite`, or is one of something else.
@@ -103,6 +97,9 @@ class LiteModel:
     def suggest(self, ids: Sequence[int]) -> list[tuple[int, float]]:
         """Returns the likeliest words after a sentence's beginning, best first.
 
+        What the file alone says, by `step`; a keyboard mixes n-grams with it
+        (`fedkeyboard.tflite_export.phone.exported_files`).
+
         Args:
           ids: Its words, without the begin token; any number.
 
@@ -112,14 +109,22 @@ class LiteModel:
         Raises:
           UserError: If an id is not of this file's vocabulary.
         """
-        self._check_ids(ids)
-        state = self.start
-        for word in (BEGIN, *ids):
-            after = self.run("step", word=np.array([word], np.int32), **state)
-            state = {name: after[name] for name in self.start}
+        after = self._after("step", ids)
         return list(
             zip(after["suggestions"][0].tolist(), after["probabilities"][0].tolist(), strict=True)
         )
+
+    def next_word(self, ids: Sequence[int]) -> np.ndarray:
+        """Returns the log-probabilities, float32 `[V]`, of the next word; else as `suggest`."""
+        return self._after("score", ids)["log_probabilities"][0]
+
+    def _after(self, signature: str, ids: Sequence[int]) -> dict[str, np.ndarray]:
+        self._check_ids(ids)
+        state = self.start
+        for word in (BEGIN, *ids):
+            after = self.run(signature, word=np.array([word], np.int32), **state)
+            state = {name: after[name] for name in self.start}
+        return after
 
     def log_probabilities(self, rows: np.ndarray) -> np.ndarray:
         """Returns what the model says at each target of some sentences, in their order.
@@ -187,109 +192,6 @@ class LiteModel:
                 f"{self._path}: has a vocabulary of {self.vocabulary} entries, but the text has "
                 f"ids from {min(ids)} to {max(ids)}; use the tokenizer of the same run"
             )
-
-
-def inference_file(path: files.PathLike) -> pathlib.Path:
-    """Returns the exported file that `path` means: itself, or that of a package or a run.
-
-    Raises:
-      UserError: If the run has not been exported.
-    """
-    path = pathlib.Path(path)
-    if not path.is_dir():
-        return path
-    if (path / manifest.FILE).exists():
-        return path / manifest.INFERENCE_FILE
-    exported = path / "export" / manifest.INFERENCE_FILE
-    if not exported.exists():
-        raise UserError(f"{path}: has no exported model; write it with `fedkeyboard export {path}`")
-    return exported
-
-
-def open_file(path: files.PathLike) -> LiteModel:
-    """Opens a `.tflite` file that is of a package, or of no one knows what.
-
-    The manifest beside it says what it must hold. Without, a child process opens it first, and a
-    line says that nothing is known of it.
-
-    Raises:
-      UserError: As `LiteModel`, or if the manifest is damaged.
-      RunFailure: If it has other contents than the manifest says, or the child process died.
-    """
-    path = pathlib.Path(path)
-    if not check_beside(path):
-        probe.check(path)
-    return LiteModel(path)
-
-
-def check_beside(path: pathlib.Path) -> bool:
-    """Checks a file against the manifest of its package; False, and a line, if it has none.
-
-    Raises:
-      UserError: As `manifest.load` and `manifest.check_file`.
-    """
-    if not (path.parent / manifest.FILE).exists():
-        files.open_regular(path).close()
-        _LOG.warning("%s: no %s beside it, so damage would not be noticed", path, manifest.FILE)
-        return False
-    manifest.check_file(path.parent, manifest.load(path.parent), path.name)
-    return True
-
-
-def open_of_vocabulary(path: files.PathLike, vocabulary: Sequence[str]) -> LiteModel:
-    """Opens a `.tflite` file that must have been exported with `vocabulary`.
-
-    Raises:
-      UserError: As `open_file`; or if it has another size, or the `vocabulary.txt` beside it, if
-        any, has other words.
-    """
-    model = open_file(path)
-    beside = pathlib.Path(path).with_name(VOCABULARY_FILE)
-    if model.vocabulary != len(vocabulary) or (
-        beside.exists() and _vocabulary(beside).vocabulary != tuple(vocabulary)
-    ):
-        raise UserError(f"{path}: exported with another vocabulary; evaluate it with its own run")
-    return model
-
-
-def suggest_words(
-    path: files.PathLike, vocabulary_path: files.PathLike, text: str
-) -> list[tuple[str, float]]:
-    """Returns the likeliest next words after `text` and their probabilities, best first.
-
-    Args:
-      path: A `.tflite` file.
-      vocabulary_path: The `vocabulary.txt` of the same package.
-      text: What the user has typed so far; its last word counts as finished.
-
-    Raises:
-      UserError: If either file is missing or unreadable, or they do not belong together.
-    """
-    model = open_file(path)
-    tokenizer = _vocabulary(pathlib.Path(vocabulary_path))
-    if len(tokenizer) != model.vocabulary:
-        raise UserError(
-            f"{vocabulary_path}: has {len(tokenizer)} lines, but {path} has a vocabulary of "
-            f"{model.vocabulary} entries; take both from one package"
-        )
-    return suggest_after(text, model, tokenizer)
-
-
-def _vocabulary(path: pathlib.Path) -> Tokenizer:
-    """Reads a `vocabulary.txt` that has what the manifest beside it says, if there is one.
-
-    And its spellings, which are read with it.
-    """
-    if (path.parent / manifest.FILE).exists():
-        check_beside(path)
-        check_beside(path.with_name(spellings.FILE))
-    return Tokenizer.load_vocabulary(path)
-
-
-def suggest_after(text: str, model: LiteModel, tokenizer: Tokenizer) -> list[tuple[str, float]]:
-    """Returns what `suggest_words` does, of an open file and its vocabulary."""
-    suggested = model.suggest(tokenizer.encode(text))
-    return [(tokenizer.shown[i], probability) for i, probability in suggested]
 
 
 def _described(details: dict[str, Any]) -> dict[str, Any]:

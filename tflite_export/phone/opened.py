@@ -9,10 +9,13 @@ import pydantic
 from fedkeyboard import files, model
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import keystrokes
+from fedkeyboard.ngrams import model as ngram_model
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.text import spellings
 from fedkeyboard.text.tokenizer import VOCABULARY_FILE, Tokenizer
 from fedkeyboard.tflite_export import manifest
 from fedkeyboard.tflite_export.manifest import INFERENCE_FILE, TRAINING_FILE
+from fedkeyboard.tflite_export.phone import exported_files
 from fedkeyboard.tflite_export.phone.learner import Learner
 from fedkeyboard.tflite_export.phone.litert import LiteModel
 from fedkeyboard.updates import admission
@@ -91,6 +94,12 @@ class Package:
                 f"{self.manifest.model.vocabulary}; export it again"
             )
         return tokenizer
+
+    @functools.cached_property
+    def ngrams(self) -> NGrams:
+        """What n-grams say; raises as `exported_files.read_ngrams` and `checked` do."""
+        path = self.checked(ngram_model.FILE)
+        return exported_files.read_ngrams(path, self.manifest.model.vocabulary)
 
     @property
     def sizes(self) -> model.Sizes:

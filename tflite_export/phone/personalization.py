@@ -21,6 +21,7 @@ from fedkeyboard.algorithms.local_training import LocalTraining
 from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import keystrokes, metrics, personalization, scoring
 from fedkeyboard.evaluation.personalization import Compared
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.text.tokenizer import PAD, Text
 from fedkeyboard.tflite_export.phone import memory
 from fedkeyboard.tflite_export.phone.learner import Evaluated, Learner
@@ -112,6 +113,7 @@ class Phone(NamedTuple):
 
 def personalize(
     learner: Learner,
+    ngrams: NGrams,
     users: Iterable[Text],
     prefixes: keystrokes.Prefixes,
     grid: Sequence[Settings],
@@ -120,6 +122,7 @@ def personalize(
 
     Args:
       learner: The file; it is left as it was opened.
+      ngrams: What is mixed with it, before and after.
       users: Each user's text, in time order.
       prefixes: The vocabulary's.
       grid: The settings to try; each begins with the file's own weights.
@@ -127,7 +130,9 @@ def personalize(
     Returns:
       For each of the settings, each user's phone.
     """
-    scorer = scoring.LogProbabilitiesScorer(learner.log_probabilities, prefixes)
+    scorer = scoring.LogProbabilitiesScorer(
+        lambda rows: ngrams.mixed(learner.log_probabilities(rows), rows), prefixes
+    )
     outcomes: list[list[Phone]] = [[] for _ in grid]
     for text in users:
         cut = metrics.trained_sentences(len(text.words))

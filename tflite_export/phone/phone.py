@@ -13,7 +13,7 @@ from fedkeyboard import files
 from fedkeyboard.algorithms.local_training import LocalTraining
 from fedkeyboard.errors import RunFailure, UserError
 from fedkeyboard.evaluation import personalization
-from fedkeyboard.tflite_export.phone import litert
+from fedkeyboard.tflite_export.phone import exported_files
 from fedkeyboard.tflite_export.phone.learner import Learner
 from fedkeyboard.tflite_export.phone.opened import Package
 from fedkeyboard.updates import update_file
@@ -176,8 +176,8 @@ def suggest_to(
 ) -> list[tuple[str, float]]:
     """Returns the likeliest next words for the user of a personal checkpoint, best first.
 
-    As `litert.suggest_words`; the other arguments are those of `load_personal`, and so is what is
-    raised.
+    As `exported_files.suggest_words`; the other arguments are those of `load_personal`, and so is
+    what is raised.
     """
     load_personal(
         package.learner,
@@ -185,4 +185,4 @@ def suggest_to(
         vocabulary_sha256=package.vocabulary_sha256,
         migrate=migrate,
     )
-    return litert.suggest_after(text, package.learner, package.tokenizer)
+    return exported_files.suggest_after(text, package.learner, package.ngrams, package.tokenizer)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fedkeyboard import model
 from fedkeyboard.algorithms.templates import phone_data
 from fedkeyboard.evaluation import federated_evaluation, keystrokes, metrics, scoring
+from fedkeyboard.ngrams import counts, fitting
 from fedkeyboard.text.tokenizer import END, PAD, UNKNOWN, Text
 from fedkeyboard.text.words import words
 
@@ -74,6 +76,33 @@ def shown_after(vocabulary, best, word):
         ):
             return letters
     return len(word)
+
+
+def test_ngrams_are_mixed_as_on_a_phone(tiny_texts, tiny_tokenizer, weights, prefixes):
+    """In TensorFlow as by `NGrams.mixed`, of what the model alone says; also of likelihoods."""
+    size = len(tiny_tokenizer)
+    users = [tiny_tokenizer.text(texts, LENGTH).words for texts in tiny_texts]
+    counted = counts.count(users[1:], size, order=4, minimum_users=1)
+    ngrams = fitting.ngrams(counted, fitting.fit(counted, []))
+    text = tiny_tokenizer.text(tiny_texts[0][:40], LENGTH)
+
+    def said(rows):
+        real = rows[:, 1:] != PAD
+        outputs = np.asarray(model.states(weights, rows[:, :-1]).output)[real]
+        logits = np.asarray(model.logits(weights, outputs))
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    alone = scoring.WeightsScorer(weights, prefixes).score(text)
+    mixed = scoring.WeightsScorer(weights, prefixes, ngrams).score(text)
+    expected = scoring.LogProbabilitiesScorer(
+        lambda rows: ngrams.mixed(said(rows), rows), prefixes
+    ).score(text)
+    for name in ("known", "rank", "likeliest", "letters"):
+        np.testing.assert_array_equal(getattr(mixed, name), getattr(expected, name))
+    np.testing.assert_allclose(mixed.cross_entropy, expected.cross_entropy, rtol=1e-4, atol=1e-5)
+    assert np.mean(mixed.cross_entropy) < np.mean(alone.cross_entropy) - 0.1
+    likelihoods = scoring.log_likelihoods(model.Weights(*map(tf.constant, weights)), text.words)
+    np.testing.assert_allclose(likelihoods, -alone.cross_entropy, rtol=1e-4, atol=1e-5)
 
 
 def test_equal_words_are_suggested_in_the_order_of_the_vocabulary(tiny_tokenizer, prefixes):

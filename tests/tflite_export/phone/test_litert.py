@@ -11,7 +11,7 @@ from fedkeyboard.errors import UserError
 from fedkeyboard.evaluation import keystrokes, metrics, scoring
 from fedkeyboard.text.tokenizer import BEGIN, END, PAD, SPECIAL, UNKNOWN
 from fedkeyboard.tflite_export.files import signatures
-from fedkeyboard.tflite_export.phone import litert
+from fedkeyboard.tflite_export.phone import exported_files
 from fedkeyboard.tflite_export.phone.litert import LiteModel
 
 TEXTS = [
@@ -131,14 +131,23 @@ def test_files_of_something_else_are_refused(tmp_path, to_file, weights, sizes):
     assert_refused(to_file(Wider(weights, sizes)), "signature step are others")
 
 
+def test_the_next_word_is_scored_as_it_is_suggested(exported):
+    for ids in ([], [5, 6], [9] * 30):
+        said = exported.next_word(ids)
+        for i, probability in exported.suggest(ids):
+            assert np.exp(said[i]) == pytest.approx(probability, rel=1e-5)
+    with pytest.raises(UserError, match="ids from 50 to 50"):
+        exported.next_word([50])
+
+
 def test_words_are_suggested_from_two_files(exported, exported_path, tokenizer, tmp_path):
     vocabulary = tmp_path / "vocabulary.txt"
     tokenizer.save_vocabulary(vocabulary)
     for text in ("", "I DON’T know", "zzyzxq zzyzxq"):
         expected = exported.suggest(tokenizer.encode(text))
-        assert litert.suggest_words(exported_path, vocabulary, text) == [
-            (tokenizer.shown[i], probability) for i, probability in expected
-        ]
+        suggested = exported_files.suggest_words(exported_path, vocabulary, text)
+        assert [word for word, _ in suggested] == [tokenizer.shown[i] for i, _ in expected]
+        assert [p for _, p in suggested] == pytest.approx([p for _, p in expected], rel=1e-5)
 
 
 @pytest.mark.usefixtures("probed_once")
@@ -156,7 +165,7 @@ def test_a_vocabulary_that_does_not_fit_is_refused(exported_path, tokenizer, tmp
         if content is not None:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(UserError, match=match) as caught:
-            litert.suggest_words(exported_path, path, "how are")
+            exported_files.suggest_words(exported_path, path, "how are")
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -165,8 +174,8 @@ def test_it_is_quiet_and_needs_no_tensorflow(exported_path, tokenizer, tmp_path)
     tokenizer.save_vocabulary(vocabulary)
     code = (
         "import sys\n"
-        "from fedkeyboard.tflite_export.phone import litert\n"
-        "print(len(litert.suggest_words(*sys.argv[1:], 'how are')))\n"
+        "from fedkeyboard.tflite_export.phone import exported_files\n"
+        "print(len(exported_files.suggest_words(*sys.argv[1:], 'how are')))\n"
         "assert 'tensorflow' not in sys.modules\n"
         "print('heard', file=sys.stderr)\n"
     )

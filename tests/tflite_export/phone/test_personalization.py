@@ -16,7 +16,7 @@ from fedkeyboard.updates.update_file import weights_sha256
 SETTINGS = LocalTraining(0.5, batch_size=4, epochs=2, clipping_norm=1.0)
 
 
-def test_personalization_is_that_of_tensorflow(learner, weights, tokenizer, sizes, texts):
+def test_personalization_is_that_of_tensorflow(learner, ngrams, weights, tokenizer, sizes, texts):
     prefixes = keystrokes.prefixes(tokenizer.vocabulary)
     users = [
         tokenizer.text(texts, sizes.length),
@@ -24,13 +24,13 @@ def test_personalization_is_that_of_tensorflow(learner, weights, tokenizer, size
         tokenizer.text([*texts[::-1], *texts[:5]], sizes.length),
     ]
     grid = [Settings(SETTINGS), Settings(LocalTraining(0.1, batch_size=16, clipping_norm=1.0))]
-    outcomes = on_phones.personalize(learner, users, prefixes, grid)
+    outcomes = on_phones.personalize(learner, ngrams, users, prefixes, grid)
     for settings, phones in zip(grid, outcomes, strict=True):
         expected = personalization.personalize(
             weights,
             users,
             settings.training,
-            lambda w: scoring.WeightsScorer(w, prefixes),
+            lambda w: scoring.WeightsScorer(w, prefixes, ngrams),
         )
         assert phones[1].personal is None and expected[1] is None
         for phone, of_user in zip(phones, expected, strict=True):
@@ -47,7 +47,7 @@ def test_personalization_is_that_of_tensorflow(learner, weights, tokenizer, size
 
 
 def test_the_gate_decides_by_what_the_phone_held_back_in_turn(
-    learner, to_file, tokenizer, sizes, monkeypatch, texts
+    learner, ngrams, to_file, tokenizer, sizes, monkeypatch, texts
 ):
     """At a rate that ruins a model that knows the text, a user with a gate loses nothing."""
     prefixes = keystrokes.prefixes(tokenizer.vocabulary)
@@ -64,7 +64,7 @@ def test_the_gate_decides_by_what_the_phone_held_back_in_turn(
         return seen[-1][1]
 
     monkeypatch.setattr(Learner, "evaluate", watched)
-    (ruined,), (learned,) = on_phones.personalize(learner, [text], prefixes, grid)
+    (ruined,), (learned,) = on_phones.personalize(learner, ngrams, [text], prefixes, grid)
     cut = metrics.trained_sentences(len(text.words))
     # Before any training, and after that of each of the two settings: each message once.
     assert len(seen) == 3 * 3
@@ -88,13 +88,13 @@ def test_the_gate_decides_by_what_the_phone_held_back_in_turn(
     assert report["gate"]["after"] == report["before"] != report["after"]
 
 
-def test_the_gate_keeps_no_weights_that_are_no_numbers(learner, tokenizer, sizes, texts):
+def test_the_gate_keeps_no_weights_that_are_no_numbers(learner, ngrams, tokenizer, sizes, texts):
     """Of such logits the first words of the vocabulary come out: frequent ones, which hit."""
     prefixes = keystrokes.prefixes(tokenizer.vocabulary)
     first = " ".join([tokenizer.vocabulary[4]] * 5)
     text = tokenizer.text([*texts, first, first, "ok", "ok", "ok"], sizes.length)
     grid = [Settings(LocalTraining(1e38, batch_size=4, epochs=3, clipping_norm=1e30))]
-    ((phone,),) = on_phones.personalize(learner, [text], prefixes, grid)
+    ((phone,),) = on_phones.personalize(learner, ngrams, [text], prefixes, grid)
     assert not phone.kept and phone.gated.after == phone.personal.before
 
 

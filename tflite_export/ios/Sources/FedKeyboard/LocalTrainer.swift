@@ -10,8 +10,8 @@ public struct LearningSettings: Sendable {
     public init() {}
 }
 
-/// The mean loss over all targets, in nats; and of the words among them how many there are, and how
-/// many the first suggestion hit, and the three.
+/// Of the model alone, without n-grams: the mean loss over all targets, in nats; and of the words among
+/// them how many there are, and how many the first suggestion hit, and the three.
 public struct Evaluated: Equatable, Sendable {
     public let loss: Float
     public let words: Int
@@ -89,7 +89,7 @@ public final class LocalTrainer: Sendable {
         return Trained(sentences: rows.count, losses: losses, finished: finished)
     }
 
-    /// Counts what is suggested for `sentences`, of which at least one must have a word.
+    /// Counts what the model suggests for `sentences`, of which at least one must have a word.
     public func evaluate(_ sentences: [String], batchSize: Int = LearningSettings().batchSize) throws -> Evaluated {
         let rows = vocabulary.rows(sentences, length: length)
         guard !rows.isEmpty else { throw FedKeyboardError("no sentence has a word") }

@@ -5,6 +5,7 @@ import Foundation
 public struct PhonePackage: Sendable {
     public static let inference = "model_infer.tflite"
     public static let training = "model_train.tflite"
+    static let ngramsFile = "ngrams.bin"
     static let vocabularyFile = "vocabulary.txt"
     static let spellingsFile = "spellings.json"
     static let charactersFile = "characters.json"
@@ -18,8 +19,8 @@ public struct PhonePackage: Sendable {
         let content = try Data(contentsOf: directory.appendingPathComponent("manifest.json"))
         // The format alone first: another major version may have other members.
         let format = try JSONDecoder().decode(Head.self, from: content).format
-        guard format.name == "fedkeyboard-phone-package", format.version.hasPrefix("3.") else {
-            throw FedKeyboardError("this app reads packages of version 3, not \(format.name) \(format.version)")
+        guard format.name == "fedkeyboard-phone-package", format.version.hasPrefix("4.") else {
+            throw FedKeyboardError("this app reads packages of version 4, not \(format.name) \(format.version)")
         }
         guard PhonePackage.isSealed(content) else { throw FedKeyboardError("manifest.json: damaged") }
         manifest = try JSONDecoder().decode(Manifest.self, from: content)
@@ -67,6 +68,12 @@ public struct PhonePackage: Sendable {
             throw FedKeyboardError("the vocabulary is not as long as the manifest says")
         }
         return vocabulary
+    }
+
+    /// Reads what is mixed with what the model says.
+    func ngrams() throws -> NGrams {
+        let content = try Data(contentsOf: file(PhonePackage.ngramsFile), options: .mappedIfSafe)
+        return try NGrams(content, vocabulary: manifest.model.vocabulary)
     }
 
     /// Returns a file of the package, after a look whether it is what the manifest says.

@@ -8,18 +8,20 @@ public struct Suggestion: Equatable, Sendable {
 
 /// Suggests the next word while a sentence is typed.
 ///
-/// It keeps the model's state after each finished word, so that a word costs one step, and a word
-/// taken back none.
+/// What the model says is mixed with the package's n-grams. It keeps the model's state after each
+/// finished word, so that a word costs one step, and a word taken back none.
 public final class SuggestionEngine: Sendable {
     private struct Step {
         let word: Int32
-        let after: [String: Tensor]
+        let state: [String: Tensor]
+        let suggestions: [Suggestion]
     }
 
     private struct Cancelled: Error {}
 
     private let runtime: Runtime
     private let vocabulary: Vocabulary
+    private let ngrams: NGrams
     private let start: [String: Tensor]
     private let worker = DispatchQueue(label: "fedkeyboard", qos: .userInitiated)
 
@@ -29,10 +31,13 @@ public final class SuggestionEngine: Sendable {
     /// The newest request; guarded by its own lock, which is never held for long.
     private let newest = Guarded(0)
 
+    /// Reads the package's n-grams; throws if they are not what the manifest says, or damaged.
+    ///
     /// - Parameter runtime: Of `model_infer.tflite`, or, to suggest what a trainer learned, the trainer's.
-    public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary) {
+    public init(runtime: Runtime, package: PhonePackage, vocabulary: Vocabulary) throws {
         self.runtime = runtime
         self.vocabulary = vocabulary
+        ngrams = try package.ngrams()
         steps = Guarded([], by: runtime.lock)
         let model = package.manifest.model
         start = [
@@ -74,18 +79,40 @@ public final class SuggestionEngine: Sendable {
             let ids = [Vocabulary.begin] + vocabulary.encode(sentence)
             let known = zip(steps, ids).prefix { $0.word == $1 }.count
             steps.removeSubrange(known...)
-            for id in ids.dropFirst(known) {
+            for place in ids.indices.dropFirst(known) {
                 if cancelled() { throw Cancelled() }
-                let before = steps.last?.after ?? start
-                let after = try runtime.run(
-                    "step", ["word": .ints([id], shape: [1]), "output": before["output"]!, "cell": before["cell"]!])
-                steps.append(Step(word: id, after: after))
+                steps.append(try step(from: steps.last?.state ?? start, Array(ids[...place])))
             }
-            let after = steps[ids.count - 1].after
-            return zip(try after.ints("suggestions"), try after.floats("probabilities")).map {
-                Suggestion(word: vocabulary.shown[Int($0)], probability: $1)
-            }
+            return steps[ids.count - 1].suggestions
         }
+    }
+
+    /// Goes on from the state before the last of `words`.
+    private func step(from before: [String: Tensor], _ words: [Int32]) throws -> Step {
+        let word = words[words.count - 1]
+        let after = try runtime.run(
+            "score", ["word": .ints([word], shape: [1]), "output": before["output"]!, "cell": before["cell"]!])
+        var probabilities = try after.floats("log_probabilities").map { exp(Double($0)) }
+        guard probabilities.count == vocabulary.entries.count else {
+            throw FedKeyboardError("the model is of another vocabulary")
+        }
+        ngrams.mix(&probabilities, after: words)
+        let suggestions = best(probabilities).map {
+            Suggestion(word: vocabulary.shown[$0], probability: Float(probabilities[$0]))
+        }
+        // A probability of each entry would be much to keep for each word.
+        return Step(word: word, state: after.filter { $0.key != "log_probabilities" }, suggestions: suggestions)
+    }
+
+    /// Returns the ids of the three likeliest words, best first, of equals the lower one.
+    private func best(_ probabilities: [Double]) -> [Int] {
+        var best: [Int] = []
+        for id in probabilities.indices.dropFirst(Vocabulary.special.count) {
+            let place = best.firstIndex { probabilities[$0] < probabilities[id] } ?? best.count
+            best.insert(id, at: place)
+            if best.count > 3 { best.removeLast() }
+        }
+        return best
     }
 
     private func next() -> Int {

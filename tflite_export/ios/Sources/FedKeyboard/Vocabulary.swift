@@ -6,6 +6,8 @@ public struct Vocabulary: Sendable {
     static let begin: Int32 = 1
     static let end: Int32 = 2
     static let unknown: Int32 = 3
+    /// The first entries, which are never suggested.
+    static let special = ["<pad>", "<s>", "</s>", "<unk>"]
 
     public let entries: [String]
     /// How each entry is shown.
@@ -23,7 +25,7 @@ public struct Vocabulary: Sendable {
         // By scalars: a line may begin with an accent, which would join the line's end.
         var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
         if lines.last == "" { lines.removeLast() }
-        guard Array(lines.prefix(4)) == ["<pad>", "<s>", "</s>", "<unk>"] else {
+        guard lines.starts(with: Vocabulary.special) else {
             throw FedKeyboardError("\(url.lastPathComponent): not a vocabulary")
         }
         entries = lines

@@ -13,7 +13,7 @@ final class EngineTests: XCTestCase {
         package = try packageUnderTest()
         vocabulary = try package.vocabulary()
         steps = Watched(try LiteRTRuntime(contentsOf: package.file(PhonePackage.inference)))
-        engine = SuggestionEngine(runtime: steps, package: package, vocabulary: vocabulary)
+        engine = try SuggestionEngine(runtime: steps, package: package, vocabulary: vocabulary)
     }
 
     func testAFinishedWordCostsAStepAndOneTakenBackNone() throws {
@@ -23,6 +23,20 @@ final class EngineTests: XCTestCase {
         XCTAssertEqual(counted(), 5)
         XCTAssertEqual(try engine.suggest("i am going"), before)
         XCTAssertEqual(counted(), 5)
+    }
+
+    /// After words that n-grams know, and after one that is too rare for them: of equals the first.
+    func testTheLikeliestAreSuggestedAndNoSpecialOnes() throws {
+        let said = -log(Float(vocabulary.entries.count))
+        steps.isIndifferent.holding { $0 = true }
+        let ngrams = try package.ngrams()
+        for sentence in ["", "i am", "i am going to", try XCTUnwrap(vocabulary.entries.last)] {
+            var mixed = vocabulary.entries.map { _ in exp(Double(said)) }
+            ngrams.mix(&mixed, after: [Vocabulary.begin] + vocabulary.encode(sentence))
+            let best = (4..<mixed.count).sorted { (-mixed[$0], $0) < (-mixed[$1], $1) }.prefix(3)
+            let expected = best.map { Suggestion(word: vocabulary.shown[$0], probability: Float(mixed[$0])) }
+            XCTAssertEqual(try engine.suggest(sentence), expected, sentence)
+        }
     }
 
     func testTheNewestRequestWinsAndIsAnsweredOnTheMainThread() throws {
@@ -78,7 +92,7 @@ final class EngineTests: XCTestCase {
     /// All on one runtime at once, as a keyboard that learns.
     func testSuggestionsWhileATrainerLearns() throws {
         let runtime = try LiteRTRuntime(contentsOf: package.file(PhonePackage.training))
-        let engine = SuggestionEngine(runtime: runtime, package: package, vocabulary: vocabulary)
+        let engine = try SuggestionEngine(runtime: runtime, package: package, vocabulary: vocabulary)
         let trainer = LocalTrainer(runtime: runtime, package: package, vocabulary: vocabulary)
         let expected = try engine.suggest("i am going to")
         let failures = Guarded<[String]>([])
@@ -108,6 +122,7 @@ final class EngineTests: XCTestCase {
     /// What an engine says that was asked nothing before.
     private func fresh(_ sentence: String) throws -> [Suggestion] {
         let runtime = try LiteRTRuntime(contentsOf: package.file(PhonePackage.inference))
-        return try SuggestionEngine(runtime: runtime, package: package, vocabulary: vocabulary).suggest(sentence)
+        let engine = try SuggestionEngine(runtime: runtime, package: package, vocabulary: vocabulary)
+        return try engine.suggest(sentence)
     }
 }

@@ -30,7 +30,7 @@ final class GoldenTests: XCTestCase {
 
     func testSuggestions() throws {
         let runtime = try LiteRTRuntime(contentsOf: package.file(PhonePackage.inference))
-        let engine = SuggestionEngine(runtime: runtime, package: package, vocabulary: vocabulary)
+        let engine = try SuggestionEngine(runtime: runtime, package: package, vocabulary: vocabulary)
         for example in golden.examples {
             let suggested = try engine.suggest(example.text)
             let said = example.probabilities
@@ -42,6 +42,29 @@ final class GoldenTests: XCTestCase {
                 if i + 1 < said.count, apart(i), i == 0 || apart(i - 1) {
                     XCTAssertEqual(suggestion.word, example.suggestions[i], example.text)
                 }
+            }
+        }
+    }
+
+    /// An error here may be less than the probabilities' tolerance.
+    func testNGrams() throws {
+        let ngrams = try package.ngrams()
+        let tolerance = golden.ngramTolerance
+        for example in golden.examples {
+            let words = [Vocabulary.begin] + vocabulary.encode(example.text)
+            var added = vocabulary.entries.map { _ in 0.0 }
+            ngrams.mix(&added, after: words)
+            var mixed = vocabulary.entries.map { _ in 1.0 }
+            ngrams.mix(&mixed, after: words)
+            for (one, other) in zip(mixed, added) {
+                XCTAssertEqual(one - other, example.ngrams.kept, accuracy: tolerance, example.text)
+            }
+            let said = example.ngrams.added
+            let most = added.sorted(by: >).prefix(5)
+            XCTAssertEqual(said.count, most.filter { $0 > 0 }.count, example.text)
+            for (pair, amount) in zip(said, most) {
+                XCTAssertEqual(added[Int(pair[0])], pair[1], accuracy: tolerance, example.text)
+                XCTAssertEqual(amount, pair[1], accuracy: tolerance, example.text)
             }
         }
     }
@@ -105,11 +128,18 @@ private struct Golden: Decodable {
     }
 
     struct Example: Decodable {
+        struct NGrams: Decodable {
+            let kept: Double
+            /// Pairs of an id and an amount.
+            let added: [[Double]]
+        }
+
         let text: String
         let words: [String]
         let ids: [Int32]
         let suggestions: [String]
         let probabilities: [Float]
+        let ngrams: NGrams
     }
 
     struct Training: Decodable {
@@ -131,11 +161,13 @@ private struct Golden: Decodable {
     let texts: [Text]
     let sentences: [Sentences]
     let probabilityTolerance: Float
+    let ngramTolerance: Double
     let examples: [Example]
     let training: Training
 
     enum CodingKeys: String, CodingKey {
         case texts, sentences, examples, training
         case probabilityTolerance = "probability_tolerance"
+        case ngramTolerance = "ngram_tolerance"
     }
 }

@@ -10,7 +10,10 @@ data class LearningSettings(
     val epochs: Int = 3,
 )
 
-/** The mean loss over all targets, in nats; and the words among them: all, hit by one, hit by three. */
+/**
+ * Of the model alone, without n-grams: the mean loss over all targets, in nats; and the words among them:
+ * all, hit by one, hit by three.
+ */
 data class Evaluated(val loss: Float, val words: Int, val top1Hits: Int, val top3Hits: Int)
 
 /**
@@ -98,7 +101,7 @@ class LocalTrainer(
         return Trained(rows.size, losses, finished, before, after)
     }
 
-    /** Counts what is suggested for [sentences], of which at least one must have a word. */
+    /** Counts what the model suggests for [sentences], of which at least one must have a word. */
     fun evaluate(sentences: List<String>, batchSize: Int = LearningSettings().batchSize): Evaluated =
         evaluateRows(rows(sentences), batchSize)
 

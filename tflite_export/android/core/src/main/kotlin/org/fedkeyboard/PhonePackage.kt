@@ -55,6 +55,13 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
         }
     }
 
+    /** Reads what is mixed with the model's probabilities. */
+    fun ngrams(): NGrams {
+        val file = file(NGRAMS)
+        if (file.length() > LARGEST_NGRAMS) throw FedKeyboardException("$file: too large for n-grams")
+        return NGrams(file.readBytes(), sizes.vocabulary)
+    }
+
     /** Returns a file of the package, after a look whether it is what the manifest says. */
     fun file(name: String): File {
         val file = File(directory, name)
@@ -69,12 +76,14 @@ class PhonePackage private constructor(val directory: File, manifest: JsonObject
         const val MANIFEST = "manifest.json"
         const val INFERENCE = "model_infer.tflite"
         const val TRAINING = "model_train.tflite"
+        const val NGRAMS = "ngrams.bin"
         const val VOCABULARY = "vocabulary.txt"
         const val SPELLINGS = "spellings.json"
         const val CHARACTERS = "characters.json"
         private const val FORMAT = "fedkeyboard-phone-package"
-        private const val MAJOR = "3"
+        private const val MAJOR = "4"
         private const val LARGEST_MANIFEST = 4 shl 20
+        private const val LARGEST_NGRAMS = 64 shl 20
 
         /** Opens a package; throws [FedKeyboardException] if it is none that this version reads. */
         fun open(directory: File): PhonePackage {

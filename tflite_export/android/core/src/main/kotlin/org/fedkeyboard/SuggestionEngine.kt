@@ -5,6 +5,7 @@ import java.util.concurrent.CancellationException
 import java.util.concurrent.Executor
 import java.util.concurrent.Executors
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.math.exp
 
 /** A word that may come next, and its probability. */
 data class Suggestion(val word: String, val probability: Float)
@@ -12,8 +13,9 @@ data class Suggestion(val word: String, val probability: Float)
 /**
  * Suggests the next word while a sentence is typed.
  *
- * It keeps the model's state after each finished word, so that a word costs one step, and a word
- * taken back none. [deliver] runs what [request] was given; on Android, the main thread's executor.
+ * What the model says is mixed with the package's n-grams, which are read here. It keeps the model's state
+ * after each finished word, so that a word costs one step, and a word taken back none. [deliver] runs what
+ * [request] was given; on Android, the main thread's executor.
  *
  * @param runtime of `model_infer.tflite`, or, to suggest what a [LocalTrainer] learned, its runtime.
  *   Whoever opened it closes it, after this engine.
@@ -21,15 +23,18 @@ data class Suggestion(val word: String, val probability: Float)
 class SuggestionEngine(
     private val runtime: Runtime,
     private val vocabulary: Vocabulary,
-    sizes: Sizes,
+    phonePackage: PhonePackage,
     private val deliver: Executor = Executor { it.run() },
 ) : Closeable {
-    private class Step(val word: Int, val after: Map<String, Tensor>)
+    private class Step(val word: Int, val state: Map<String, Tensor>, val suggestions: List<Suggestion>)
 
-    private val start = mapOf(
-        "output" to Floats(FloatArray(sizes.embedding), listOf(1, sizes.embedding)),
-        "cell" to Floats(FloatArray(sizes.units), listOf(1, sizes.units)),
-    )
+    private val ngrams = phonePackage.ngrams()
+    private val start = phonePackage.sizes.let {
+        mapOf(
+            "output" to Floats(FloatArray(it.embedding), listOf(1, it.embedding)),
+            "cell" to Floats(FloatArray(it.units), listOf(1, it.units)),
+        )
+    }
 
     /** The begin token and the finished words; guarded by [runtime]'s monitor. */
     private val steps = ArrayList<Step>()
@@ -77,16 +82,37 @@ class SuggestionEngine(
             steps.subList(known, steps.size).clear()
             for (id in ids.drop(known)) {
                 if (cancelled()) throw CancellationException()
-                steps += Step(id, runtime.run("step", inputs(id, steps.lastOrNull()?.after ?: start)))
+                steps += step(id)
             }
-            val after = steps.last().after
-            val probabilities = after.floats("probabilities").values
-            after.ints("suggestions").mapIndexed { i, id -> Suggestion(vocabulary.shown[id], probabilities[i]) }
+            steps.last().suggestions
         }
 
-    private fun inputs(word: Int, before: Map<String, Tensor>): Map<String, Tensor> = mapOf(
-        "word" to Ints(intArrayOf(word), listOf(1)),
-        "output" to before.floats("output"),
-        "cell" to before.floats("cell"),
-    )
+    private fun step(word: Int): Step {
+        val before = steps.lastOrNull()?.state ?: start
+        val after = runtime.run("score", before + ("word" to Ints(intArrayOf(word), listOf(1))))
+        val said = after.floats("log_probabilities").values
+        val probabilities = DoubleArray(said.size) { exp(said[it].toDouble()) }
+        ngrams.mix(probabilities, steps.map { it.word } + word)
+        val suggestions = best(probabilities).map {
+            Suggestion(vocabulary.shown[it], probabilities[it].toFloat())
+        }
+        // A probability of each entry would be much to keep for each word.
+        return Step(word, after - "log_probabilities", suggestions)
+    }
+
+    /** Returns the likeliest words' ids, best first, of equals the lower one. */
+    private fun best(probabilities: DoubleArray): List<Int> {
+        val best = ArrayList<Int>(SUGGESTIONS + 1)
+        for (id in Vocabulary.SPECIAL.size until probabilities.size) {
+            val place = best.indexOfLast { probabilities[it] >= probabilities[id] } + 1
+            if (place == SUGGESTIONS) continue
+            best.add(place, id)
+            if (best.size > SUGGESTIONS) best.removeAt(SUGGESTIONS)
+        }
+        return best
+    }
+
+    private companion object {
+        const val SUGGESTIONS = 3
+    }
 }

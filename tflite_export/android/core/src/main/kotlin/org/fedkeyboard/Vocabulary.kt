@@ -50,7 +50,7 @@ class Vocabulary(val entries: List<String>, val rules: Words, spellings: Map<Str
         const val BEGIN = 1
         const val END = 2
         const val UNKNOWN = 3
-        private val SPECIAL = listOf("<pad>", "<s>", "</s>", "<unk>")
+        internal val SPECIAL = listOf("<pad>", "<s>", "</s>", "<unk>")
 
         /** Reads `vocabulary.txt`, `spellings.json` and `characters.json`. */
         fun read(vocabulary: File, spellings: File, characters: File): Vocabulary = Vocabulary(

@@ -27,6 +27,36 @@ val ENGINE_TESTS = mapOf(
             }
         }
     },
+    "without n-grams the model alone suggests" to {
+        inTemporary { directory ->
+            withEngine(withNGrams(directory, ngramsFile(PACKAGE.sizes.vocabulary))) { engine, runtime ->
+                val words = listOf("how", "are", "you")
+                val ids = listOf(Vocabulary.BEGIN) + VOCABULARY.encode(words.joinToString(" "))
+                var after = mapOf<String, Tensor>(
+                    "output" to PACKAGE.sizes.run { Floats(FloatArray(embedding), listOf(1, embedding)) },
+                    "cell" to PACKAGE.sizes.run { Floats(FloatArray(units), listOf(1, units)) },
+                )
+                ids.forEachIndexed { typed, id ->
+                    val word = "word" to Ints(intArrayOf(id), listOf(1))
+                    after = runtime.run("step", after.filterKeys { it in setOf("output", "cell") } + word)
+                    val suggested = engine.suggest(words.take(typed).joinToString(" "))
+                    val said = after.ints("suggestions").map { VOCABULARY.shown[it] }
+                    assertEquals(said, suggested.map { it.word })
+                    for ((one, other) in after.floats("probabilities").values.zip(suggested)) {
+                        assertEquals(one, other.probability, 1e-6f)
+                    }
+                }
+            }
+        }
+    },
+    "of equally likely words the first are suggested, and no special ones" to {
+        inTemporary { directory ->
+            withEngine(withNGrams(directory, ngramsFile(PACKAGE.sizes.vocabulary))) { engine, steps ->
+                steps.indifferent = true
+                assertEquals(VOCABULARY.shown.subList(4, 7), engine.suggest("i am").map { it.word })
+            }
+        }
+    },
     "a finished word costs one step" to {
         withEngine { engine, steps ->
             engine.suggest("i am going")
@@ -74,10 +104,11 @@ val ENGINE_TESTS = mapOf(
     },
 )
 
-/** LiteRT whose steps a test counts, holds up or breaks. */
+/** LiteRT whose steps a test counts, holds up, breaks, or makes say the same of each word. */
 private class Watched(private val runtime: Runtime) : Runtime by runtime {
     @Volatile var count = 0
     @Volatile var broken = false
+    @Volatile var indifferent = false
     @Volatile var held: CountDownLatch? = null
     val entered = CountDownLatch(1)
 
@@ -86,14 +117,16 @@ private class Watched(private val runtime: Runtime) : Runtime by runtime {
         count++
         entered.countDown()
         held?.await(10, SECONDS)
-        return runtime.run(signature, inputs)
+        val said = runtime.run(signature, inputs)
+        if (indifferent) said.floats("log_probabilities").values.fill(-9f)
+        return said
     }
 }
 
-private fun withEngine(test: (SuggestionEngine, Watched) -> Unit) {
-    BridgedRuntime(PACKAGE.file(PhonePackage.INFERENCE)).use { runtime ->
+private fun withEngine(phonePackage: PhonePackage = PACKAGE, test: (SuggestionEngine, Watched) -> Unit) {
+    BridgedRuntime(phonePackage.file(PhonePackage.INFERENCE)).use { runtime ->
         val watched = Watched(runtime)
-        SuggestionEngine(watched, VOCABULARY, PACKAGE.sizes).use { test(it, watched) }
+        SuggestionEngine(watched, VOCABULARY, phonePackage).use { test(it, watched) }
     }
 }
 

@@ -9,7 +9,7 @@ val PACKAGE_TESTS = mapOf(
         inTemporary { directory ->
             val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
             val text = manifest.readText()
-            for (version in listOf("1.0", "2.0", "30.0")) {
+            for (version in listOf("1.0", "3.0", "40.0")) {
                 manifest.writeSealed(text.replace(VERSION, "\"version\": \"$version\""))
                 val error = assertFailsWith<FedKeyboardException> { PhonePackage.open(directory) }
                 assertEquals(true, version in error.message!!)
@@ -19,7 +19,7 @@ val PACKAGE_TESTS = mapOf(
     "a package with another second number and unknown members is read" to {
         inTemporary { directory ->
             val manifest = File(packageCopy(directory), PhonePackage.MANIFEST)
-            manifest.writeSealed(manifest.readText().replace(VERSION, "\"version\": \"3.7\", \"new\": [1]"))
+            manifest.writeSealed(manifest.readText().replace(VERSION, "\"version\": \"4.7\", \"new\": [1]"))
             assertEquals(PACKAGE.weightsSha256, PhonePackage.open(directory).weightsSha256)
         }
     },
@@ -64,7 +64,7 @@ val PACKAGE_TESTS = mapOf(
     },
 )
 
-private val VERSION = Regex("\"version\": \"3[.0-9]*\"")
+private val VERSION = Regex("\"version\": \"4[.0-9]*\"")
 
 /** Writes a manifest with the hash of itself that it should have. */
 internal fun File.writeSealed(text: String) = writeBytes(sealed(text.encodeToByteArray()))

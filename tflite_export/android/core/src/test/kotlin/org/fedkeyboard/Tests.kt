@@ -32,7 +32,7 @@ fun sha256(bytes: ByteArray): String =
 
 /** Runs all tests. Not JUnit, which npm does not have. */
 fun main() {
-    val tests = JSON_TESTS + WORDS_TESTS + PACKAGE_TESTS + ENGINE_TESTS + TRAINER_TESTS + PERSONAL_TESTS
+    val tests = JSON_TESTS + WORDS_TESTS + PACKAGE_TESTS + NGRAMS_TESTS + ENGINE_TESTS + TRAINER_TESTS + PERSONAL_TESTS
     val failed = tests.map { (name, test) ->
         val failure = runCatching(test).exceptionOrNull()
         println("${if (failure == null) "ok    " else "FAILED"} $name")

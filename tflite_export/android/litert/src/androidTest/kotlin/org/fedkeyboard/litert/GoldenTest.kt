@@ -5,6 +5,7 @@ import org.fedkeyboard.LearningSettings
 import org.fedkeyboard.LocalTrainer
 import org.fedkeyboard.PhonePackage
 import org.fedkeyboard.SuggestionEngine
+import org.fedkeyboard.Vocabulary
 import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
@@ -22,7 +23,7 @@ class GoldenTest {
     fun suggestions() {
         val tolerance = golden.getDouble("probability_tolerance")
         LiteRtRuntime(fedKeyboard.file(PhonePackage.INFERENCE)).use { runtime ->
-            SuggestionEngine(runtime, vocabulary, fedKeyboard.sizes).use { engine ->
+            SuggestionEngine(runtime, vocabulary, fedKeyboard).use { engine ->
                 for (example in golden.getJSONArray("examples").objects()) {
                     val text = example.getString("text")
                     val said = example.getJSONArray("probabilities").let { List(it.length(), it::getDouble) }
@@ -37,6 +38,25 @@ class GoldenTest {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    @Test
+    fun ngrams() {
+        val tolerance = golden.getDouble("ngram_tolerance")
+        val ngrams = fedKeyboard.ngrams()
+        for (example in golden.getJSONArray("examples").objects()) {
+            val text = example.getString("text")
+            val words = listOf(Vocabulary.BEGIN) + vocabulary.encode(text)
+            val added = DoubleArray(fedKeyboard.sizes.vocabulary).also { ngrams.mix(it, words) }
+            val mixed = DoubleArray(added.size) { 1.0 }.also { ngrams.mix(it, words) }
+            val said = example.getJSONObject("ngrams")
+            assertEquals(text, said.getDouble("kept"), mixed[0] - added[0], tolerance)
+            val most = added.sortedDescending()
+            said.getJSONArray("added").let { List(it.length(), it::getJSONArray) }.forEachIndexed { i, pair ->
+                assertEquals(text, pair.getDouble(1), added[pair.getInt(0)], tolerance)
+                assertEquals(text, pair.getDouble(1), most[i], tolerance)
             }
         }
     }

@@ -12,6 +12,7 @@ import org.fedkeyboard.PhonePackage
 private val FILES = listOf(
     PhonePackage.INFERENCE,
     PhonePackage.TRAINING,
+    PhonePackage.NGRAMS,
     PhonePackage.VOCABULARY,
     PhonePackage.SPELLINGS,
     PhonePackage.CHARACTERS,
