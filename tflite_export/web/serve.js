@@ -15,6 +15,7 @@ const MEGABYTE = 1 << 20;
 // Of a package, and how large they may be.
 const PACKAGE_FILES = {
   "manifest.json": 4 * MEGABYTE,
+  "ngrams.bin": 64 * MEGABYTE,
   "vocabulary.txt": 64 * MEGABYTE,
   "spellings.json": 64 * MEGABYTE,
   "characters.json": 16 * MEGABYTE,

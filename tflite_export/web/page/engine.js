@@ -7,20 +7,25 @@ const SUGGESTIONS = 3;
 export class Engine {
   #model;
   #vocabulary;
+  #ngrams;
   #start;
   #newest = 0;
   #turn = Promise.resolve();
-  /** After the begin token and each finished word: what the model said, and its state. */
+  /** After the begin token and each finished word: what is suggested, and the model's state. */
   #said = [];
+  /** The probabilities of each entry after the newest of these. */
+  #scored = null;
 
   /**
    * @param {import("./runtime.js").LiteModel} model
    * @param {import("./vocabulary.js").Vocabulary} vocabulary
+   * @param {import("./ngrams.js").NGrams} ngrams
    * @param {{embedding: number, units: number}} sizes of the manifest's `model`
    */
-  constructor(model, vocabulary, { embedding, units }) {
+  constructor(model, vocabulary, ngrams, { embedding, units }) {
     this.#model = model;
     this.#vocabulary = vocabulary;
+    this.#ngrams = ngrams;
     this.#start = { output: new Float32Array(embedding), cell: new Float32Array(units) };
   }
 
@@ -52,33 +57,42 @@ export class Engine {
     const said = this.#said;
     const differs = ids.findIndex((id, i) => said[i]?.id !== id);
     said.length = differs < 0 ? ids.length : differs;
-    for (const id of ids.slice(said.length)) {
+    while (said.length < ids.length) {
       const before = said.at(-1) ?? this.#start;
-      said.push({ id, before, ...(await this.#run("step", id, before)) });
+      const id = ids[said.length];
+      const { state, probabilities } = await this.#read(id, before, ids.slice(0, said.length + 1));
+      const best = this.#vocabulary.completions("", probabilities, SUGGESTIONS);
+      const step = { id, before, ...state, best: best.map((id) => [id, probabilities[id]]) };
+      said.push(step);
+      this.#scored = { step, probabilities };
       if (!isNewest()) return null;
     }
     const last = said.at(-1);
-    if (!current) {
-      return this.#named([...last.suggestions], [...last.probabilities]);
+    if (!current) return this.#named(last.best);
+    // Only the newest word's are kept: a word taken back and half of another typed is rare.
+    if (this.#scored?.step !== last) {
+      const { probabilities } = await this.#read(last.id, last.before, ids);
+      this.#scored = { step: last, probabilities };
+      if (!isNewest()) return null;
     }
-    // Only now, since most words need no completion before they are accepted or finished.
-    last.scores ??= (await this.#run("score", last.id, last.before)).log_probabilities;
-    if (!isNewest()) return null;
-    const best = this.#vocabulary.completions(current, last.scores, SUGGESTIONS);
-    return this.#named(
-      best,
-      best.map((id) => Math.exp(last.scores[id])),
-    );
+    const { probabilities } = this.#scored;
+    const best = this.#vocabulary.completions(current, probabilities, SUGGESTIONS);
+    return this.#named(best.map((id) => [id, probabilities[id]]));
   }
 
-  #run(signature, id, { output, cell }) {
-    return this.#model.run(signature, { word: Int32Array.of(id), output, cell });
+  // The state after a word, and the probabilities of what comes next after all `ids`.
+  async #read(id, { output, cell }, ids) {
+    const { log_probabilities, ...state } = await this.#model.run("score", {
+      word: Int32Array.of(id),
+      output,
+      cell,
+    });
+    const probabilities = Float64Array.from(log_probabilities, Math.exp);
+    this.#ngrams.mix(probabilities, ids);
+    return { state, probabilities };
   }
 
-  #named(ids, probabilities) {
-    return ids.map((id, i) => ({
-      word: this.#vocabulary.shown[id],
-      probability: probabilities[i],
-    }));
+  #named(best) {
+    return best.map(([id, probability]) => ({ word: this.#vocabulary.shown[id], probability }));
   }
 }

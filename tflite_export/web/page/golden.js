@@ -1,6 +1,8 @@
 // Whether this client computes what the package's golden.json says.
 
 import { Engine } from "./engine.js";
+import { ngramsOff } from "./golden_ngrams.js";
+import { NGrams } from "./ngrams.js";
 import { PhonePackage, sha256 } from "./phone_package.js";
 import { openModel } from "./runtime.js";
 import { Trainer, rows } from "./trainer.js";
@@ -28,6 +30,7 @@ export async function checkGolden(base) {
   const { model: sizes } = phonePackage.manifest;
   const golden = JSON.parse(await phonePackage.text("golden.json"));
   const vocabulary = await Vocabulary.open(phonePackage);
+  const ngrams = await NGrams.open(phonePackage);
   const infer = await openModel(await phonePackage.bytes("model_infer.tflite"));
   const train = await openModel(await phonePackage.bytes("model_train.tflite"));
   const report = {
@@ -45,7 +48,7 @@ export async function checkGolden(base) {
   for (const { text, sentences } of golden.sentences) {
     expect(same(vocabulary.rules.bySentence(text), sentences), `${text}: sentences`);
   }
-  const engine = new Engine(infer, vocabulary, sizes);
+  const engine = new Engine(infer, vocabulary, ngrams, sizes);
   const tolerance = golden.probability_tolerance;
   for (const example of golden.examples) {
     const { text } = example;
@@ -53,6 +56,8 @@ export async function checkGolden(base) {
     const words = vocabulary.rules.of(text);
     expect(same(words, example.words), `${text}: words ${words}`);
     expect(same(vocabulary.encode(example.words), example.ids), `${text}: ids`);
+    const off = ngramsOff(ngrams, example, sizes.vocabulary);
+    expect(off <= golden.ngram_tolerance, `${text}: n-grams off by ${off}`);
     // The separator finishes the last word.
     const suggestions = await engine.suggest(`${text} `);
     expect(suggestions.length === example.suggestions.length, `${text}: ${suggestions.length} words`);

@@ -1,6 +1,7 @@
 // A keyboard without its keys: suggests from a package, and learns when it may.
 
 import { Engine } from "./engine.js";
+import { NGrams } from "./ngrams.js";
 import { PhonePackage } from "./phone_package.js";
 import { openModel } from "./runtime.js";
 import * as store from "./store.js";
@@ -11,6 +12,7 @@ import { Vocabulary } from "./vocabulary.js";
 export class Keyboard {
   #package;
   #vocabulary;
+  #ngrams;
   #shared;
   #personal;
   #learns = false;
@@ -32,8 +34,9 @@ export class Keyboard {
     this.#package = await PhonePackage.open(base);
     const { manifest } = this.#package;
     this.#vocabulary = await Vocabulary.open(this.#package);
+    this.#ngrams = await NGrams.open(this.#package);
     const model = await openModel(await this.#package.bytes("model_infer.tflite"));
-    this.#shared = new Engine(model, this.#vocabulary, manifest.model);
+    this.#shared = new Engine(model, this.#vocabulary, this.#ngrams, manifest.model);
     return { manifest, characters: JSON.parse(await this.#package.text("characters.json")) };
   }
 
@@ -118,7 +121,7 @@ export class Keyboard {
     const trainer = new Trainer(model);
     const personal = {
       trainer,
-      engine: new Engine(model, this.#vocabulary, manifest.model),
+      engine: new Engine(model, this.#vocabulary, this.#ngrams, manifest.model),
       initial: await trainer.weights(),
       sentences: 0,
       steps: 0,

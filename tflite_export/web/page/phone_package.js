@@ -19,8 +19,8 @@ export class PhonePackage {
     const content = await fetched(base, "manifest.json");
     const manifest = JSON.parse(new TextDecoder().decode(content));
     const { name, version } = manifest.format;
-    if (name !== FORMAT || version.split(".")[0] !== "3") {
-      throw new Error(`the package is ${name} ${version}; this page reads ${FORMAT} 3`);
+    if (name !== FORMAT || version.split(".")[0] !== "4") {
+      throw new Error(`the package is ${name} ${version}; this page reads ${FORMAT} 4`);
     }
     if (!(await isSealed(content))) throw new Error("manifest.json: damaged");
     return new PhonePackage(manifest, base);

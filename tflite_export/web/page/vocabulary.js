@@ -53,7 +53,7 @@ export class Vocabulary {
    * Returns the likeliest words that begin with some letters.
    *
    * @param {string} letters
-   * @param {Float32Array} scores of each entry
+   * @param {Float64Array} scores of each entry
    * @param {number} count at most so many
    * @returns {number[]} ids, best first; never of special entries
    */

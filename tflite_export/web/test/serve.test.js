@@ -14,6 +14,7 @@ import { UsageError, isOurs, serve } from "../serve.js";
 const FILES = [
   "manifest.json",
   "vocabulary.txt",
+  "ngrams.bin",
   "spellings.json",
   "characters.json",
   "golden.json",
