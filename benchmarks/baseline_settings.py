@@ -63,7 +63,7 @@ def personal(weights: model.Weights) -> Callable[[Task, LocalTraining], dict[str
     """Returns what tries settings on validation users' own text, from these weights."""
 
     def attempt(task: Task, settings: LocalTraining) -> dict[str, Any]:
-        gains = personalization.gains(task.personalize("personal", weights, settings))
+        gains = personalization.gains(task.personalize("personal", weights, settings, task.scorer))
         return {
             "top1_recall": gains["after"]["top1_recall"],
             **{

@@ -10,6 +10,7 @@ from rich.console import Console
 from fedkeyboard import files, model
 from fedkeyboard.data.population import Population
 from fedkeyboard.evaluation import beam, keystrokes, metrics, scoring, subword_scoring
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.simulation import progress, runs
 from fedkeyboard.simulation.cohorts import Reader
 from fedkeyboard.text.subwords import SubwordTokenizer
@@ -24,13 +25,15 @@ def reader(run: runs.Run, population: Population) -> Reader:
     return Reader(population, run.tokenizer, run.sizes.length, run.config.seed)
 
 
-def scorer(run: runs.Run) -> Callable[[model.Weights], scoring.Scorer]:
-    """Returns what makes a scorer of weights of a run's model, with the run's n-grams."""
+def scorer(
+    run: runs.Run, ngrams: NGrams | None = None
+) -> Callable[[model.Weights], scoring.Scorer]:
+    """Returns what makes a scorer of weights of a run's model, with n-grams if there are any."""
     vocabulary = run.tokenizer.vocabulary
     if isinstance(run.tokenizer, SubwordTokenizer):
         table = beam.pieces(vocabulary)
         return lambda weights: subword_scoring.SubwordScorer(weights, table)
-    prefixes, ngrams = keystrokes.prefixes(vocabulary), run.ngrams()
+    prefixes = keystrokes.prefixes(vocabulary)
     return lambda weights: scoring.WeightsScorer(weights, prefixes, ngrams)
 
 
@@ -84,10 +87,10 @@ def evaluate(
       The metrics, as in `metrics.json`.
     """
     prefixes = keystrokes.prefixes(run.tokenizer.of_words.vocabulary)
-    if log_probabilities is None:
-        of_model = scorer(run)(run.weights()[0])
+    ngrams, alone = run.ngrams(), log_probabilities
+    if alone is None:
+        of_model = scorer(run, ngrams)(run.weights()[0])
     else:
-        ngrams, alone = run.ngrams(), log_probabilities
         of_model = scoring.LogProbabilitiesScorer(
             alone if ngrams is None else lambda rows: ngrams.mixed(alone(rows), rows), prefixes
         )

@@ -8,6 +8,9 @@
     personalized  the run's model, trained on by each user
     (`fedkeyboard.evaluation.personalization`)
 
+With `central`, `federated` and `personalized` the run's n-grams are mixed, if it has any; what they
+were made of a phone alone does not know, nor do they choose the best epoch of `central`.
+
 `local` and `personalized` train on the first 80% of each user's sentences and are tested on the
 rest; the others are tested on all, of which the rest is counted apart.
 
@@ -16,6 +19,7 @@ federated model's settings were (docs/accuracy.md).
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -75,7 +79,7 @@ def _central(task: Task) -> Outcome:
 
 def _local(task: Task) -> Outcome:
     initial = model.initial_weights(task.run.sizes, task.run.config.seed)
-    return _personal(task.personalize("local", initial, LOCAL))
+    return _personal(task.personalize("local", initial, LOCAL, task.scorer_alone))
 
 
 def _federated(task: Task) -> Outcome:
@@ -83,7 +87,8 @@ def _federated(task: Task) -> Outcome:
 
 
 def _personalized(task: Task) -> Outcome:
-    return _personal(task.personalize("personalized", task.run.weights()[0], PERSONAL))
+    weights = task.run.weights()[0]
+    return _personal(task.personalize("personalized", weights, PERSONAL, task.scorer))
 
 
 def _personal(compared: list[personalization.Compared | None]) -> Outcome:
@@ -93,7 +98,17 @@ def _personal(compared: list[personalization.Compared | None]) -> Outcome:
 
 def _weights_of_run(task: Task) -> dict[str, Any]:
     weights, round_number = task.run.weights()
-    return {"rounds": round_number, "weights_sha256": update_file.weights_sha256(weights)}
+    return {
+        "rounds": round_number,
+        "weights_sha256": update_file.weights_sha256(weights),
+        **_mixed_in(task),
+    }
+
+
+def _mixed_in(task: Task) -> dict[str, Any]:
+    if task.ngrams is None:
+        return {}
+    return {"ngrams_sha256": hashlib.sha256(task.ngrams.dump()).hexdigest()}
 
 
 def _with_seed(task: Task, settings: CentralTraining | LocalTraining) -> dict[str, Any]:
@@ -108,6 +123,8 @@ BASELINES = {
     "personalized": Baseline(
         lambda task: {**_weights_of_run(task), **dataclasses.asdict(PERSONAL)}, _personalized
     ),
-    "central": Baseline(lambda task: _with_seed(task, _central_settings(task)), _central),
+    "central": Baseline(
+        lambda task: {**_with_seed(task, _central_settings(task)), **_mixed_in(task)}, _central
+    ),
 }
 """By name, the longest last."""

@@ -72,7 +72,7 @@ def _validation_recall(task: Task, weights: model.Weights) -> float:
     with assessment.users(
         task.run, task.population, "validation", "central: evaluating", task.console
     ) as texts:
-        counted = scoring.count_users({"central": task.scorer(weights)}, texts)["central"]
+        counted = scoring.count_users({"central": task.scorer_alone(weights)}, texts)["central"]
     total = sum((user.total for user in counted), metrics.Counts())
     return total.summary()["top1_recall"] or 0.0
 

@@ -11,6 +11,7 @@ from fedkeyboard import model
 from fedkeyboard.algorithms.local_training import LocalTraining
 from fedkeyboard.data.population import Population
 from fedkeyboard.evaluation import keystrokes, metrics, personalization, scoring
+from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.simulation import assessment
 from fedkeyboard.simulation.runs import Run
 from fedkeyboard.text.tokenizer import Text, Tokenizer
@@ -38,8 +39,18 @@ class Task:
         return keystrokes.prefixes(self.run.tokenizer.of_words.vocabulary)
 
     @functools.cached_property
+    def ngrams(self) -> NGrams | None:
+        """What is mixed with the run's model, if anything is."""
+        return self.run.ngrams()
+
+    @functools.cached_property
     def scorer(self) -> Callable[[model.Weights], scoring.Scorer]:
-        """Makes a scorer of weights of the run's model."""
+        """Makes a scorer of weights of the run's model, with its n-grams."""
+        return assessment.scorer(self.run, self.ngrams)
+
+    @functools.cached_property
+    def scorer_alone(self) -> Callable[[model.Weights], scoring.Scorer]:
+        """Makes a scorer of weights of the run's model, without n-grams."""
         return assessment.scorer(self.run)
 
     def count(self, name: str, scorer: scoring.Scorer) -> list[metrics.User]:
@@ -52,11 +63,15 @@ class Task:
         return self.count(name, self.scorer(weights))
 
     def personalize(
-        self, name: str, weights: model.Weights, settings: LocalTraining
+        self,
+        name: str,
+        weights: model.Weights,
+        settings: LocalTraining,
+        scorer: Callable[[model.Weights], scoring.Scorer],
     ) -> list[personalization.Compared | None]:
         """Trains a model on each user's first sentences, and compares on the later ones."""
         with self._texts(f"{name}: training on") as texts:
-            return personalization.personalize(weights, texts, settings, self.scorer)
+            return personalization.personalize(weights, texts, settings, scorer)
 
     def training_texts(self, tokenizer: Tokenizer) -> Iterator[Text]:
         """Yields the text of each training user, in the entries of the run or its words."""
