@@ -135,6 +135,9 @@ ELSEWHERE = {
     "make test-ios PACKAGE=DIRECTORY": "make test-ios",
     "make mutants": MUTANTS,
     "make mutants SAMPLE=40": MUTANTS,
+    "fedkeyboard simulate --resume --out RUN --set ngrams.order=0": (
+        "tests/end_to_end/test_ngrams.py::test_a_finished_run_loses_and_gets_its_ngrams"
+    ),
     'make mutants MODULES="data/voices.py simulation/fleet" JOBS=2': (MUTANTS),
     "make benchmark": "tests/benchmarks/test_toys.py::test_memory",
     "make benchmark QUICK=1": (
