@@ -112,6 +112,10 @@ def test_an_element_without_end(tmp_path, monkeypatch, refuses):
     path.write_text("<smses>" + sms + '<sms body="' + "a" * 20_000 + '"/></smses>')
     with refuses(path, "after message 1", "more than 8,192 bytes"):
         read(path)
+    # As long as it may be, as far as the first block has it: the bound is exact.
+    monkeypatch.setattr(chats, "_LONGEST_ELEMENT", (1 << 10) - len("<smses>"))
+    path.write_text("<smses>" + sms.replace("hello there", "a" * 1100) + "</smses>")
+    assert len(read(path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -178,5 +182,5 @@ def test_damage_is_told_of_whatever_decompresses(ending, damage, tmp_path, refus
         content[len(content) // 2] ^= 0x55
     path = tmp_path / f"leaf.json{ending}"
     path.write_bytes(content)
-    with refuses(path, "after user"):
+    with refuses(path, "after user", "cut short, or damaged"):
         read(path)

@@ -75,21 +75,26 @@ def test_slack(tmp_path):
                 "ts": "1699956000.000200",
             },
             {"type": "message", "subtype": "channel_join", "user": "U1", "text": "x", "ts": "1"},
+            {"type": "message", "user": "U2", "text": "welcome", "ts": "1699956001"},
         ],
         "2023-11-15": [{"type": "message", "user": "U2", "text": "hi all", "ts": "1700042400.1"}],
     }
     for day, messages in days.items():
         (tmp_path / f"export/general/{day}.json").write_text(json.dumps(messages))
     messages, skipped = read(tmp_path / "export")
-    assert messages == [("U1", 1699956000.0002, "a < b & c"), ("U2", 1700042400.1, "hi all")]
+    assert messages == [
+        ("U1", 1699956000.0002, "a < b & c"),
+        ("U2", 1699956001.0, "welcome"),
+        ("U2", 1700042400.1, "hi all"),
+    ]
     assert skipped.counts == {"of a program": 1}
     assert skipped.first == {
         "of a program": f"{tmp_path / 'export/general/2023-11-14.json'}, message 2"
     }
     with source(None, tmp_path / "export") as of:
-        assert [message.row for message in of.messages] == [1, 3]
+        assert [message.row for message in of.messages] == [1, 3, 4]
     of_day, _ = read(tmp_path / "export/general/2023-11-15.json")
-    assert of_day == messages[1:]
+    assert of_day == messages[2:]
 
 
 SMS = """<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>

@@ -89,6 +89,10 @@ def test_shakespeare(few, file):
     assert [text for text in texts(path) if text] == lines
 
 
+def test_a_message_as_long_as_shakespeares_windows_is_a_message(file):
+    assert texts(file(json.dumps(samples("a" * 80)))) == ["a" * 80]
+
+
 def test_shakespeare_split_by_sample_is_refused(file, refuses):
     whole = windows(["hello there my friend\n"])
     torn = {name: values[:4] + values[5:] for name, values in whole.items()}

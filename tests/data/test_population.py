@@ -1,6 +1,7 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import random
 import sqlite3
 
@@ -101,6 +102,7 @@ def test_a_split_that_was_not_opened_cannot_be_read(few, phones, tmp_path):
     prepare(few, path, source="few", cleaning=Cleaning(), phones=phones)
     with Population.open(path) as whole:
         kept = {s: (whole.phones(s), whole.users(s)) for s in ("train", "validation")}
+        assert whole.multiplied == (phones is not None)
         test = sorted({*whole.phones("test"), *whole.users("test")})
         assert test and whole.sentences(test[0])
         texts = {n: whole.sentences(n) for of in kept.values() for r in of for n in r}
@@ -235,6 +237,7 @@ class TestBadFile:
             "UPDATE meta SET value = replace(hex(zeroblob(50000)), '00', '[')",
             "UPDATE meta SET value = '1' || hex(zeroblob(5000)) WHERE key = 'seed'",
             "UPDATE meta SET value = x'00' WHERE key = 'fingerprint'",
+            "UPDATE meta SET value = CAST(value AS BLOB)",
             "UPDATE meta SET value = value || ' ' || hex(zeroblob(50000)) WHERE key = 'source'",
             "UPDATE meta SET value = replace(value, '\"last\": ', '\"last\": 99999999999')",
             "UPDATE meta SET value = '8' WHERE key = 'seed'",
@@ -268,6 +271,45 @@ class TestBadFile:
             for read in (opened.sentences, opened.times):
                 with refuses(population_file, "damaged", "fedkeyboard prepare"):
                     read(1)
+
+    def test_a_sentence_more_than_was_written(self, population_file, refuses):
+        with contextlib.closing(sqlite3.connect(population_file)) as connection:
+            connection.execute("INSERT INTO sentence VALUES (1, 100000, NULL, 'hello there')")
+            connection.commit()
+        with Population.open(population_file) as opened, refuses(population_file, "damaged"):
+            opened.sentences(1)
+
+    @pytest.mark.parametrize("change", ["user = 'anna'", "sentences = x'00'", "seal = 'anna'"])
+    def test_a_voice_that_is_no_numbers(self, change, few, tmp_path, refuses):
+        path = tmp_path / "it.sqlite"
+        prepare(few, path, source="few", cleaning=Cleaning(), phones=100)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"UPDATE voice SET {change} WHERE phone = 5")
+            connection.commit()
+        with Population.open(path) as opened, refuses(path, "damaged", secrets=["anna"]):
+            opened.sentences(5)
+
+    def test_a_voice_of_less_than_nothing(self, few, tmp_path, refuses):
+        """Whose hash is right."""
+        path = tmp_path / "it.sqlite"
+        prepare(few, path, source="few", cleaning=Cleaning(), phones=100)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            (user,) = connection.execute("SELECT user FROM voice WHERE phone = 5").fetchone()
+            connection.execute(
+                "UPDATE voice SET sentences = -1, seal = ? WHERE phone = 5",
+                [seals.of_voice(5, user, -1)],
+            )
+            connection.commit()
+        with Population.open(path) as opened, refuses(path, "damaged"):
+            opened.sentences(5)
+
+    def test_a_file_that_is_refused_is_closed(self, population_file):
+        with contextlib.closing(sqlite3.connect(population_file)) as connection:
+            connection.executescript("CREATE TABLE more (a)")
+        with pytest.raises(UserError) as caught:
+            Population.open(population_file)
+        held = {os.path.realpath(each) for each in pathlib.Path("/proc/self/fd").iterdir()}
+        assert str(population_file) not in held, caught
 
     def test_a_user_with_another_count(self, population_file, refuses):
         with contextlib.closing(sqlite3.connect(population_file)) as connection:

@@ -5,8 +5,9 @@ import sqlite3
 
 import pytest
 
-from fedkeyboard.data import population
+from fedkeyboard.data import population, seals
 from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.messages import Message
 from fedkeyboard.data.population import Population
 from fedkeyboard.data.prepare import prepare
 
@@ -67,6 +68,7 @@ def test_descriptions_that_are_taken(changes):
         {"splits__train__sentences": -1}, {"splits__train__words": -1},
         {"splits__train__last": MOST, "splits__train__phones": MOST - 1,
          "splits__train__first": 2},
+        {"splits__train__first": "0"}, {"splits__train__users__last": -1},
         {"splits__train__users__first": -1}, {"splits__train__users__last": MOST},
         {"splits__train__users__more": 1}, {"splits__train__more": 1},
         {"splits__dev": {"phones": 1, "sentences": 0, "first": 9, "last": 9}},
@@ -84,6 +86,28 @@ def test_a_source_may_have_a_long_name(few, tmp_path):
     prepare(few, tmp_path / "it.sqlite", source=name, cleaning=Cleaning())
     with Population.open(tmp_path / "it.sqlite") as opened:
         assert opened.description["source"] == name
+
+
+@pytest.mark.parametrize("text", ["hello there", "hello " + "é" * 600_000], ids=len)
+def test_a_user_may_have_one_sentence_and_a_long_one(text, tmp_path):
+    users = [Message(f"user{user}", None, text, user) for user in range(1, 4)]
+    prepare(users, tmp_path / "it.sqlite", source="s", cleaning=Cleaning(minimum_sentences=1))
+    with Population.open(tmp_path / "it.sqlite") as opened:
+        assert [opened.sentences(user) for user in range(3)] == [[text]] * 3
+
+
+def test_a_hash_may_be_nothing(tmp_path):
+    """As that of one voice in 2**24 is."""
+    users = [Message(f"user{i % 3}", None, f"hello there {i}", i) for i in range(1, 19)]
+    prepare(users, tmp_path / "it.sqlite", source="s", cleaning=Cleaning(), phones=1)
+    count = 2_752_249
+    assert seals.of_voice(0, 3, count) == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "it.sqlite")) as connection:
+        connection.execute("UPDATE voice SET user = 3, sentences = ?, seal = 0", [count])
+        connection.commit()
+    with Population.open(tmp_path / "it.sqlite") as opened:
+        assert opened.users("train") == range(3, 4)
+        assert opened.sentence_counts([0]).tolist() == [count]
 
 
 def test_pages_of_any_size(population_file, refuses):

@@ -214,6 +214,7 @@ def test_split_sizes_by_hand():
     assert split_sizes(3, (0.8, 0.1, 0.1)) == [1, 1, 1]
     assert split_sizes(4, (0.98, 0.01, 0.01)) == [2, 1, 1]
     assert split_sizes(17, (0.8, 0.1, 0.1)) == [13, 2, 2]  # 13.6, 1.7, 1.7
+    assert split_sizes(12, (0.8, 0.1, 0.1)) == [10, 1, 1]  # 9.6, 1.2, 1.2
     assert split_sizes(100, (0.29, 0.57, 0.14)) == [29, 57, 14]
 
 
@@ -235,10 +236,11 @@ class TestEnsureChitchat:
         monkeypatch.setattr(corpora, "chitchat", chitchat)
 
     def test_builds_once(self, tmp_path):
-        path = ensure_chitchat(tmp_path / "cache", cleaning=Cleaning(), seed=0)
+        path = ensure_chitchat(tmp_path / "new" / "cache", cleaning=Cleaning(), seed=0)
         assert self.read == 1
         before = path.stat()
-        assert ensure_chitchat(tmp_path / "cache", cleaning=Cleaning(), seed=0) == path
+        # Of the first seed, by default.
+        assert ensure_chitchat(tmp_path / "new" / "cache", cleaning=Cleaning()) == path
         assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
         assert self.read == 1
 
@@ -279,13 +281,15 @@ class TestEnsureChitchat:
         def run():
             paths.append(ensure_chitchat(tmp_path, cleaning=Cleaning(), seed=0))
 
-        threads = [threading.Thread(target=run) for _ in range(2)]
-        threads[0].start()
+        first, later = threading.Thread(target=run), threading.Timer(0.2, go_on.set)
+        first.start()
         begun.wait(60)
-        threads[1].start()
-        go_on.set()
-        for thread in threads:
-            thread.join()
+        later.start()
+        try:
+            run()
+        finally:
+            later.join()
+            first.join()
         assert len(paths) == 2 and reads == [1]
         assert set(paths) == set(tmp_path.iterdir())
         with Population.open(paths[0]) as opened:

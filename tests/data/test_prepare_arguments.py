@@ -1,5 +1,10 @@
 """What `prepare` does by default, up to which bounds, and what it says of one message alone."""
 
+import os
+import pathlib
+import signal
+import threading
+
 import pytest
 
 from fedkeyboard.data.cleaning import Cleaning
@@ -39,6 +44,9 @@ def test_phones_have_a_most(tmp_path, refuses):
         with refuses(f"phones is {phones}", "at most 2147483648"):
             build(users(9), tmp_path / "it.sqlite", phones=phones)
     assert build(users(9), tmp_path / "it.sqlite", phones=1).phones["train"] == 1
+    # Of as many as there may be, nothing is wrong but that there are no messages.
+    with refuses("there are no messages"):
+        build([], tmp_path / "most.sqlite", phones=2**31)
 
 
 def test_the_lock_is_its_owners_alone(tmp_path):
@@ -46,6 +54,29 @@ def test_the_lock_is_its_owners_alone(tmp_path):
         (lock,) = tmp_path.iterdir()
         assert lock.stat().st_mode & 0o777 == 0o600
     assert not list(tmp_path.iterdir())
+    with building(tmp_path / "it.sqlite"):
+        lock.unlink()  # By hand, which does no harm.
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_is_interrupted_while_waiting_leaves_nothing_open(tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGUSR1])
+    try:
+        with building(tmp_path / "it.sqlite"):
+            (lock,) = tmp_path.iterdir()
+            timer.start()
+            with pytest.raises(KeyboardInterrupt), building(tmp_path / "it.sqlite", wait=True):
+                pass
+            held = [os.path.realpath(each) for each in pathlib.Path("/proc/self/fd").iterdir()]
+            assert held.count(str(lock)) == 1
+    finally:
+        timer.cancel()
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize(

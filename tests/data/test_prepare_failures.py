@@ -54,6 +54,9 @@ class TestRefusals:
         summary = build(messages, tmp_path / "file")
         assert summary.note.startswith("1 user left out")
         assert "it begins at row 99" in summary.note
+        summary = build([*messages, Message("later", None, "one as well", 100)], tmp_path / "file")
+        assert summary.note.startswith("2 users left out")
+        assert "the first one begins at row 99" in summary.note
 
     @pytest.mark.parametrize(
         ("options", "parts"),
@@ -78,7 +81,7 @@ class TestRefusals:
             build(self.users(9), tmp_path / "file" / "population.sqlite")
 
     def test_existing_population(self, tmp_path, refuses):
-        path = tmp_path / "new" / "file"
+        path = tmp_path / "new" / "er" / "file"
         build(self.users(9), path)
         before = path.read_bytes()
         with refuses(path, "is a population already", "--force"):
@@ -205,6 +208,10 @@ def test_text_without_spaces_is_the_cause_that_is_told(tmp_path, refuses):
     texts = ["你今天好吗我很好谢谢你", "明天见面的时候我们再说吧", "这个东西真的非常好吃哦"]
     users = [Message(u, None, t + u, i) for u in "abcd" for i, t in enumerate(texts * 3, 1)]
     with refuses("36 messages are text without spaces", secrets=texts):
+        build(users, tmp_path / "file")
+    # Of others, which are more, it is not.
+    users = [Message(u, None, t, i) for u in "abcd" for i, t in enumerate([*texts, *["hi"] * 4], 1)]
+    with refuses("no user has 5 usable sentences", secrets=texts):
         build(users, tmp_path / "file")
 
 

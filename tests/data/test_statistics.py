@@ -1,10 +1,14 @@
+import itertools
 import json
 
 import numpy as np
 import pytest
 
 from fedkeyboard.data import statistics
+from fedkeyboard.data.cleaning import Cleaning
+from fedkeyboard.data.messages import Message
 from fedkeyboard.data.population import Population
+from fedkeyboard.data.prepare import prepare
 from fedkeyboard.text.words import words
 
 
@@ -54,6 +58,30 @@ def test_a_sample_is_drawn_by_seed(opened):
     assert described == again != other
     assert described["splits"]["train"]["phones_read"] == 12
     assert described["splits"]["train"]["phones"] == len(opened.phones("train"))
+
+
+def test_all_are_read_once(opened, monkeypatch):
+    count, sentences, read = len(opened.phones("train")), opened.sentences, []
+    # Where there are as many as are asked for, nothing is drawn.
+    described, again = (
+        statistics.describe(opened, vocabulary_size=300, sample=most) for most in (count, 10**6)
+    )
+    assert described == again
+    monkeypatch.setattr(opened, "sentences", lambda user: read.append(user) or sentences(user))
+    statistics.describe(opened, vocabulary_size=300, sample=count - 1)
+    assert len(set(read[: count - 1])) == count - 1
+
+
+def test_a_phone_of_one_word(tmp_path):
+    """Of a hundred, who say another one each."""
+    said = ["".join(letters) for letters in itertools.product("abcdefghij", repeat=2)]
+    messages = [Message(text, None, text, row) for row, text in enumerate(said, 1)]
+    options = {"fractions": (0.98, 0.01, 0.01), "source": "s"}
+    cleaning = Cleaning(minimum_sentences=1, minimum_words=1)
+    prepare(messages, tmp_path / "it.sqlite", cleaning=cleaning, **options)
+    with Population.open(tmp_path / "it.sqlite") as population:
+        described = statistics.describe(population, vocabulary_size=300, minimum_users=1)
+    assert [of["oov_rate"] for of in described["splits"].values()] == [0, 1, 1]
 
 
 def test_real_users_differ_more_than_if_sentences_were_dealt(opened):
@@ -125,9 +153,9 @@ def described_by_hand():
     }  # fmt: skip
     return {
         "file": "it.sqlite", "source": "chats", "text_sentences": 93_726, "text_words": 992_031,
-        "bytes": 12_345_678, "vocabulary": {"entries": 10_000, "users": 768},
+        "bytes": 1_234_567_890_000, "vocabulary": {"entries": 10_000, "users": 768},
         "multiplied": False, "left_out": {},
-        "splits": {"train": split, "validation": split | {"phones": 1}, "test": split},
+        "splits": {"train": split, "validation": split | {"phones": 1}, "test": dict(split)},
         "heterogeneity": {"users": 3, "divergence": 0.41234, "divergence_if_dealt": 0.3},
     }  # fmt: skip
 
@@ -150,7 +178,7 @@ def test_text_for_a_reader():
         ("out of vocabulary", *["3.5%"] * 3),
     ]
     first, *rest = statistics.sentences(described)
-    assert first == ("it.sqlite: chats, 93,726 sentences, 992,031 words of text, 12.3 MB")
+    assert first == ("it.sqlite: chats, 93,726 sentences, 992,031 words of text, 1,234,567.9 MB")
     assert rest == [
         "vocabulary: 10,000 entries, learned on 768 training users",
         "how users differ: a user's words diverge from everybody's by 0.412 bits "
@@ -167,8 +195,10 @@ def test_text_for_a_reader():
 
 
 def test_bars_for_a_reader():
-    found = statistics.bars({"at_least": [1, 2, 4, 1024], "phones": [0, 20, 0, 5000]})
-    assert found == [("from 2", "20", ""), ("from 4", "0", ""), ("from 1,024", "5,000", "█" * 30)]
+    found = statistics.bars({"at_least": [1, 2, 4, 1024], "phones": [0, 450, 0, 5000]})
+    assert found == [
+        ("from 2", "450", "█" * 3), ("from 4", "0", ""), ("from 1,024", "5,000", "█" * 30)
+    ]  # fmt: skip
     assert statistics.bars({"at_least": [1, 2], "phones": [2, 1]}) == [
         ("from 0", "2", "█" * 30), ("from 2", "1", "█" * 15)
     ]  # fmt: skip

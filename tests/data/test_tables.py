@@ -24,6 +24,21 @@ def test_a_short_header_says_no_delimiter(tmp_path):
     assert found.text == "hello; there"
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.TAB", "a.tsv.gz"])
+def test_a_name_says_the_delimiter(name, tmp_path):
+    path = tmp_path / "spool"
+    path.write_text("user\ttext\nanna\thello, there\n")
+    assert [m.text for m in csv_rows(Table(path, name))] == ["hello, there"]
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;"])
+def test_a_delimiter_is_one_character(delimiter, tmp_path, refuses):
+    path = tmp_path / "a.csv"
+    path.write_text("user,text\nanna,hello\n")
+    with refuses("--delimiter", repr(delimiter), "not one character"):
+        list(csv_rows(Table(path, path, delimiter=delimiter)))
+
+
 def test_elements_are_counted_from_one(tmp_path, refuses):
     path = tmp_path / "a.json"
     rows = [
@@ -40,6 +55,9 @@ def test_elements_are_counted_from_one(tmp_path, refuses):
         list(json_array(Table(path, path)))
     path.write_text(json.dumps(rows)[:-1])
     with refuses(path, "cut short, after element 3"):
+        list(json_array(Table(path, path)))
+    path.write_text("[]")
+    with refuses(path, "there are no messages"):
         list(json_array(Table(path, path)))
     path.write_text("\n".join(map(json.dumps, rows)))
     assert [(m.user, m.row) for m in json_lines(Table(path, path))] == [("anna", 1), ("7", 3)]
@@ -64,3 +82,6 @@ def test_another_delimiter_is_told_of(sign, tmp_path, refuses):
     with refuses(path, f"one cell with {json.dumps(sign)} in it", "--delimiter"):
         list(csv_rows(Table(path, path)))
     assert len(list(csv_rows(Table(path, path, delimiter=sign)))) == 1
+    # Where commas delimit, a column may be named so.
+    path.write_text(f'"a{sign}b",user,text\n1,anna,hello\n')
+    assert len(list(csv_rows(Table(path, path)))) == 1
