@@ -200,6 +200,12 @@ def test_the_order_of_users_does_not_matter(rows, tiny_tokenizer):
     assert all(np.array_equal(first, other) for other in others)
 
 
+def test_a_sentence_may_be_cut_after_its_first_word():
+    model = kneser_ney.Trigram.fit([as_rows([[5, 6], [7]])], VOCABULARY)
+    found = model.log_probabilities(np.array([[BEGIN, 5]], np.int32))
+    np.testing.assert_array_equal(found, model.log_probabilities(as_rows([[5, 6]]))[:1])
+
+
 @pytest.mark.parametrize("users", [[], [as_rows([])]])
 def test_of_no_text_it_is_uniform(users):
     model = kneser_ney.Trigram.fit(users, VOCABULARY)
@@ -207,16 +213,21 @@ def test_of_no_text_it_is_uniform(users):
     np.testing.assert_allclose(found[:, END:], -math.log(VOCABULARY - 2), rtol=1e-6)
 
 
-def test_discounts_by_hand():
-    counts = np.repeat([1, 2, 3, 4, 17], [10, 4, 2, 1, 3])
-    expected = [5 / 9, 7 / 6, 17 / 9]
+@pytest.mark.parametrize(
+    ("threes", "expected"), [(2, [5 / 9, 7 / 6, 17 / 9]), (4, [5 / 9, 1 / 3, 22 / 9])]
+)
+def test_discounts_by_hand(threes, expected):
+    counts = np.repeat([1, 2, 3, 4, 17], [10, 4, threes, 1, 3])
     np.testing.assert_allclose(kneser_ney.estimate_discounts(counts), expected)
 
 
 @pytest.mark.parametrize(
     "numbers",
-    [(0, 0, 0, 0), (9, 0, 2, 1), (0, 4, 2, 1), (10, 4, 0, 1), (10, 4, 2, 0), (10, 1, 9, 1)],
-    ids=["none", "no 2", "no 1", "no 3", "no 4", "D2 below 0"],
+    [
+        *((0, 0, 0, 0), (9, 0, 2, 1), (0, 4, 2, 1), (10, 4, 0, 1), (10, 4, 2, 0), (10, 1, 9, 1)),
+        (4, 1, 1, 1),
+    ],
+    ids=["none", "no 2", "no 1", "no 3", "no 4", "D2 below 0", "D2 of 0"],
 )
 def test_discounts_that_cannot_be_estimated(numbers):
     counts = np.repeat([1, 2, 3, 4], numbers)

@@ -59,6 +59,17 @@ def test_counts_by_hand():
     }
 
 
+def test_the_first_one_three_and_five_suggestions():
+    text, scores = by_hand()
+    for rank in range(7):
+        all_so = scores._replace(rank=np.full(7, rank))
+        counts = metrics.count(text, all_so)
+        assert (counts.top1, counts.top3, counts.top5) == tuple(4 * (rank < n) for n in (1, 3, 5))
+        assert metrics.hits(text, all_so).sum() == 4 * (rank < 1)
+    # A keyboard shows as many as one of these figures is of.
+    assert metrics.SUGGESTIONS == 3
+
+
 def test_a_word_outside_the_vocabulary_that_can_be_spelled():
     """By a model that tells neither its likeliest entry nor what letters save."""
     text, scores = by_hand()
@@ -82,12 +93,15 @@ def test_a_users_groups_by_hand():
     position, frequency = user.by["position"], user.by["frequency"]
     assert [position[band].words for band in ("1", "2", "3", "4-5")] == [2, 2, 1, 0]
     assert [position[band].top1 for band in ("1", "2", "3")] == [1, 1, 0]
+    assert [position[band].predicted for band in ("1", "2", "3")] == [2, 2, 1]  # No ends.
     assert frequency["1-10"].words == 4 and frequency["1-10"].top3 == 3
     assert frequency["out of vocabulary"] == metrics.Counts(
         words=1, unknown=1, predicted=1, cross_entropy=3.0, keys=7
     )
     for bands in user.by.values():
         assert sum(counts.words for counts in bands.values()) == 5
+    report = metrics.report([user, user], {})["by"]
+    assert report["position"]["1"]["targets"] == 4 and report["frequency"]["1-10"]["targets"] == 8
 
     # Ten times the second sentence: the last two of them test a personal model.
     ten = Text(*(np.repeat(values[1:], 10, axis=0) for values in text))._replace(
@@ -111,6 +125,10 @@ def test_report_over_users():
     report = metrics.report(users, {"other": other})
     assert report["users"] == 3
     assert report["top1_recall"] == pytest.approx(10 / 40)
+    # Drawn again, it may be the first user alone, whose recall is 0.1, or the second, with 0.3.
+    assert report["intervals"]["top1_recall"] is None  # Or the third, who has none.
+    low, high = metrics.report(users[:2], {})["intervals"]["top1_recall"]
+    assert (low, high) == pytest.approx((0.1, 0.3))
     assert report["perplexity"] == pytest.approx(np.exp(70 / 40))
     assert report["baselines"]["other"]["top1_recall"] == pytest.approx(0.1)
     assert report["baselines"]["other"]["keystroke_savings"] is None

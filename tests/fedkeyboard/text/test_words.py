@@ -29,6 +29,7 @@ from fedkeyboard.text.words import TABLE, sentences, spellings, words
         ("ب\u200c\u200cب ب\u200d\u200cب ب\u064e\u200cب", ["ب‌ب", "ب‌ب", "بَ‌ب"]),
         ("col·legi coŀlegi", ["col·legi"] * 2),
         ('צה"ל צה״ל ג׳ירפה "שלום"', ['צה"ל', 'צה"ל', "ג'ירפה", "שלום"]),
+        ('\u05d0"\u05d1 \u05d1"\u05f2', ['\u05d0"\u05d1', '\u05d1"\u05f2']),
         ("ինչո՞ւ կ՚ուզեմ", ["ինչու", "կ'ուզեմ"]),
         ("ශ්‍රී సాఫ్ట్‌వేర్", ["ශ්‍රී", "సాఫ్ట్‌వేర్"]),
         ("o‘zbek oʻzbek o'zbek", ["o'zbek"] * 3),
@@ -111,6 +112,8 @@ def test_case_does_not_matter(text):
         ("δρόμος ΔΡΌΜΟΣ δρόμοσ σ", ["δρόμος", "δρόμος", "δρόμος", "σ"]),
         ("ทำ ນ້ຳ ໜ", ["ทำ", "ນ້ຳ", "ໜ"]),
         ("և ㅋㅋㅋ ㅠㅠ", ["և", "ㅋㅋㅋ", "ㅠㅠ"]),
+        # The first and the last ones of Korean before and after the filler.
+        ("\u3131 \u3163 \u3165 \u318e", ["\u3131", "\u3163", "\u3165", "\u318e"]),
         ("İyi Café don’t ＣＡＦÉ", ["iyi", "café", "don't", "café"]),
     ],
 )

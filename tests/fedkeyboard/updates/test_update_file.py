@@ -124,6 +124,7 @@ def test_what_is_no_update_is_refused(path, tmp_path):
         ({"learning_rate": 1e300}, "metadata.json: learning_rate"),
         ({"learning_rate": float("nan")}, "metadata.json: .*NaN is no number"),
         ({"clipping_norm": float("inf")}, "metadata.json: .*Infinity is no number"),
+        ({"epochs": 1.5, "weight": -1}, "metadata.json: weight"),  # The first one is told.
     ],
 )
 def test_metadata_is_checked(path, said, match):
@@ -264,6 +265,23 @@ def test_what_is_larger_than_an_update_is_not_read(path, tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
     assert_refused(path, "bytes, where at most")
+
+
+def test_how_large_an_update_may_be_follows_from_the_model(path):
+    """4 bytes a number and 64 KB of metadata, with a hundredth for what ZIP adds."""
+    numbers = sum(array.size for array in draw(0))
+    most = int(1.01 * (4 * numbers + 65_536))
+    path.write_bytes(path.read_bytes().ljust(most, b"\0"))
+    assert update_file.read(path, SHAPES).metadata == metadata()
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert_refused(path, f"at most {most:,} are expected")
+
+
+def test_a_difference_is_what_is_added():
+    for mine, weights, base in zip(
+        update_file.subtract(draw(0), draw(1)), draw(0), draw(1), strict=True
+    ):
+        np.testing.assert_array_equal(mine, weights - base)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])

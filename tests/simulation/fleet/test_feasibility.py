@@ -34,6 +34,11 @@ class Fleet:
                 feasibility._check_enough(self.plan, self.selection)
             elif check == "awake":
                 feasibility._check_awake(self.plan, self.traits, self.knowledge, self.selection)
+            elif check == "all":
+                feasibility.check(
+                    *(self.plan, self.traits, self.knowledge, self.selection, self.reporting),
+                    lambda phones: 1 + phones % 9,
+                )
             else:
                 feasibility._check_reports(
                     self.plan, self.knowledge.sample, self.reporting, lambda phones: 1 + phones % 9
@@ -44,9 +49,9 @@ class Fleet:
 
 def test_a_fleet_has_as_many_phones_as_are_asked():
     assert Fleet(30, 30, ideal=True).refusal("enough") is None
-    assert "asks for 31 phones a round, and the population has 30 training phones" in Fleet(
-        31, 30, ideal=True
-    ).refusal("enough")
+    said = Fleet(31, 30, ideal=True).refusal("enough")
+    assert said.startswith("rounds.cohort = 31 asks for 31 phones a round, and the population has ")
+    assert "30 training phones" in said
     assert "fleet.over_selection = 1.5" in Fleet(21, 30, ideal=True, over_selection=1.5).refusal(
         "enough"
     )
@@ -65,7 +70,34 @@ def test_each_round_of_a_cycle_has_enough(sampling):
 def test_some_phone_has_the_memory():
     """Of the shares in `habits`, none has more than 6 GB."""
     assert Fleet(minimum_memory_gb=6.0, minimum_reports=1).refusal("awake") is None
-    assert "minimum_memory_gb = 6.5: no phone" in Fleet(minimum_memory_gb=6.5).refusal("awake")
+    for check in ("awake", "all"):
+        assert "minimum_memory_gb = 6.5: no phone" in Fleet(minimum_memory_gb=6.5).refusal(check)
+    # Of an ideal fleet, whose phones have no traits, nobody asks.
+    assert Fleet(ideal=True).refusal("all") is None
+
+
+def test_as_many_as_are_to_report_may_be_awake():
+    fleet = Fleet(20, minimum_reports=1)
+    fleet.knowledge.most_awake = 20.0
+    assert fleet.refusal("awake") is None
+    fleet.knowledge.most_awake = 19.9
+    assert "about 20 are awake" in fleet.refusal("awake")
+
+
+def test_the_pace_is_that_of_the_mean_hour():
+    """Of phones so few that a fraction of one counts."""
+    settings = {"pace_minutes": 60.0, "selection_minutes": 3.0}
+    fleet = Fleet(2, 40, sampling="uniform", **settings)
+    mean = fleet.knowledge.hourly.mean()
+    assert mean % 1 > 0.2
+    verdicts = set()
+    for come in (0.0451, 0.0457):  # Of which two or more are 0.99 and 1.01 in a thousand.
+        # A phone checks in once while two of the mean hour's do within the pace.
+        fleet.knowledge.most_awake = come * (3600 * mean / 2) / 180
+        hopeless = scipy.stats.poisson.sf(1, come) < 1e-3
+        assert (fleet.refusal("awake") is not None) == hopeless
+        verdicts.add(hopeless)
+    assert verdicts == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +151,15 @@ def test_who_reports(least):
             assert f"of 30 phones asked about {30 * (1 - dropout):.0f} would report with" in said
         verdicts.add(said is None)
     assert verdicts == {True, False} or least == 1
+
+
+def test_the_fastest_phone_may_need_all_of_the_deadline():
+    fleet = Fleet()
+    fastest = fleet.reporting.seconds(fleet.knowledge.sample, 1).min() / 60
+    for minutes, refused in ((fastest * (1 + 1e-9), False), (fastest * (1 - 1e-9), True)):
+        settings = config.Fleet(habits=config.Habits(), deadline_minutes=float(minutes))
+        fleet.plan = Plan.of(settings, 20, PHONES)
+        assert ("the fastest phone" in fleet.refusal("reports")) == refused
 
 
 def test_who_reports_within_the_deadline():

@@ -138,27 +138,35 @@ def test_available_as_the_windows_of_each_day(of):
         until = made.available_until(np.full(len(times), phone), times)
         all_windows = list(windows(of, seed, phone, range(-6, 13)))
         for at, found in zip(times, until, strict=True):
-            ends = [end for begin, end in all_windows if begin <= at / HOUR < end]
+            ends = [end for begin, end in all_windows if begin <= at / 3600 < end]
             assert (found > at) == bool(ends)
             if ends:
                 there += 1
                 # The day's end cuts a night; of several whiles it is the last one that counts.
-                assert found / HOUR == pytest.approx(max(ends), abs=1e-6)
+                assert found / 3600 == pytest.approx(max(ends), abs=1e-6)
     assert there > 200
+
+
+def test_hours_and_days_are_of_seconds():
+    assert (HOUR, DAY) == (60 * 60, 24 * 60 * 60)
 
 
 def test_rates_phone_by_phone():
     of, seed = config.Habits(desk_hours=9.0, days=0.6, nights=0.7), 7
-    some = np.arange(200)
-    expected = []
+    # And of one that wakes before it goes to bed, and those of less than an hour, of 23, of 25.
+    some = np.array([*range(200), 2010, 1241, 2064, 14_011])
+    expected, slept = [], []
     for phone in some.tolist():
         of_bed, of_wake, of_nights, of_days = (drawn(seed, i, phone) for i in (1, 2, 3, 4))
         bed = NIGHT.bed + NIGHT.bed_deviation * 0.8**0.5 * special.ndtri(of_bed)
         wake = NIGHT.wake + NIGHT.wake_deviation * special.ndtri(of_wake)
+        slept.append(wake - bed)
         nights = of_nights ** (1 / 0.7 - 1) * min(max(wake - bed, 0), 24) / 24
         # The mean of an exponential length of which nothing counts beyond a day.
         days = of_days ** (1 / 0.6 - 1) * 9 * (1 - np.exp(-24 / 9)) / 24
         expected.append(1 - (1 - nights) * (1 - days))
+    negative, *others = slept[200:]
+    assert negative < 0 and np.floor(others).tolist() == [0, 23, 25]
     np.testing.assert_allclose(Phones(of, seed).rates(some), expected, rtol=1e-9)
 
 
