@@ -69,10 +69,14 @@ def replace(directory, name, content):
 def test_a_whole_package_passes(whole, weights):
     report = verify.verify(whole, weights)
     assert report.passed and len(report.checks) == 13
-    assert {timing.file for timing in report.timings} == {
-        "model_infer.tflite",
-        "model_train.tflite",
-    }
+    of_both = ["step", "predict, 5 words"]
+    assert [(timing.file, timing.what) for timing in report.timings] == [
+        *(("model_infer.tflite", what) for what in of_both),
+        *(("model_train.tflite", what) for what in of_both),
+        *(("model_train.tflite", f"{what}, 16 sentences") for what in ("train", "evaluate")),
+    ]
+    seen = {check.name: check.seen for check in report.checks}
+    assert seen["weights, training"] == "int8: within half a step"
     assert all(0 < timing.p50 <= timing.p99 for timing in report.timings)
     json.dumps(report.as_dict(), allow_nan=False)
     stranger = verify.verify(whole)
@@ -101,6 +105,8 @@ def test_files_that_are_missing_or_too_many(broken):
     (broken / "notes.txt").unlink()
     (broken / "golden.json").unlink()
     assert failed(broken) == ("files", "golden.json: missing")
+    change(broken, "manifest.json", lambda m: m["files"].pop("golden.json"))
+    assert failed(broken) == ("files", "golden.json: not in the manifest")
 
 
 def test_signatures_that_are_others(broken):
@@ -125,6 +131,7 @@ def test_signatures_that_are_others(broken):
         ("golden n-grams", lambda c: c["examples"][3]["ngrams"]["added"].reverse()),
         ("golden n-grams", lambda c: c["examples"][3].pop("ngrams")),
         ("golden suggestions", lambda c: c["examples"][3].update(probabilities=[0.9, 0.05, 0.01])),
+        ("golden suggestions", lambda c: c["examples"][3]["suggestions"].pop()),
         ("golden training", lambda c: c["training"]["rows"][0].reverse()),
         ("golden training", lambda c: c["training"].update(losses=[1.0])),
         ("golden training", lambda c: c["training"].pop("texts")),
@@ -166,6 +173,32 @@ def test_weights_of_another_run(whole, weights, field):
     report = verify.verify(whole, weights._replace(**{field: changed}))
     wrong = [check.name for check in report.checks if not check.passed]
     assert wrong == ["weights, inference", "weights, training"]
+
+
+def test_files_of_float32_have_the_runs_weights(broken, weights, exported_path, training_path):
+    """And no others, though they were less than a step of int8 away."""
+    for name, path in (("infer", exported_path), ("train", training_path)):
+        replace(broken, f"model_{name}.tflite", path.read_bytes())
+    precisions = {f"model_{name}.tflite": {"precision": "float32"} for name in ("infer", "train")}
+    change(
+        broken,
+        "manifest.json",
+        lambda m: [m["files"][name].update(said) for name, said in precisions.items()],
+    )
+    checks = verify._Checks(opened.Package(broken))
+    assert "float32: log-probabilities within" in checks.check_inference(weights)
+    assert checks.check_learner(weights) == "float32: equal"
+    almost = weights._replace(embedding=weights.embedding + np.float32(1e-5))
+    with pytest.raises(UserError, match="another embedding than the run"):
+        checks.check_learner(almost)
+
+
+def test_a_reset_that_brings_nothing_back(whole, monkeypatch):
+    checks = verify._Checks(opened.Package(whole))
+    assert verify._checked("", checks.check_name).passed
+    monkeypatch.setattr(Learner, "reset", lambda self: None)
+    _, passed, seen = verify._checked("", checks.check_name)
+    assert not passed and "reset does not bring the weights back" in seen
 
 
 def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer, ngrams):
@@ -330,6 +363,24 @@ def test_golden_examples_without_end(broken, monkeypatch, edit, check, part):
     monkeypatch.setattr(verify, "_MOST_OF_TEXT", verify._MOST_OF_TEXT // 200)
     change(broken, "golden.json", edit)
     assert part in of_golden(broken, check)
+
+
+def test_golden_examples_may_reach_their_bounds(whole, monkeypatch):
+    content = json.loads((whole / "golden.json").read_text())
+    training = content["training"]
+    longest = max(len(example["ids"]) for example in content["examples"])
+    bounds = {
+        "_MOST_TRAINING": (max(len(training["texts"]), len(training["losses"])), "check_training"),
+        "_MOST_EXAMPLES": (len(content["examples"]), "check_texts"),
+        # Probabilities in float32, of each entry after each word.
+        "_MOST_OF_TEXT": (4 * 50 * longest, "check_texts"),
+    }
+    for name, (there, check) in bounds.items():
+        for most in (there, there - 1):
+            with monkeypatch.context() as patch:
+                patch.setattr(verify, name, most)
+                checks = verify._Checks(opened.Package(whole))
+                assert verify._checked("", getattr(checks, check)).passed == (most == there)
 
 
 def of_golden(directory, check):
