@@ -87,7 +87,11 @@ export class Engine {
       output,
       cell,
     });
-    const probabilities = Float64Array.from(log_probabilities, Math.exp);
+    const probabilities = Float64Array.from(log_probabilities);
+    // Given Math.exp, `from` takes several times as long.
+    probabilities.forEach((logarithm, id) => {
+      probabilities[id] = Math.exp(logarithm);
+    });
     this.#ngrams.mix(probabilities, ids);
     return { state, probabilities };
   }

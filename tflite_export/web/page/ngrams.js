@@ -28,40 +28,28 @@ export class NGrams {
    */
   constructor(bytes, vocabulary) {
     const reader = new Reader(bytes);
-    const magic = String.fromCharCode(...reader.numbers(MAGIC.length, 1));
+    const magic = String.fromCharCode(...reader.numbers(MAGIC.length, Uint8Array));
     require(magic === MAGIC, "not n-grams");
-    const [entries, longest] = reader.numbers(2, 4);
+    const [entries, longest] = reader.numbers(2, Uint32Array);
     require(entries === vocabulary, `of ${entries} entries, not of ${vocabulary}`);
     require(longest >= 1 && longest <= LONGEST, `n-grams of ${longest} words`);
-    const sizes = reader.numbers(longest - 1, 4);
-    const width = vocabulary > 65_536 ? 4 : 2;
+    const sizes = reader.numbers(longest - 1, Uint32Array);
+    const Ids = vocabulary > 65_536 ? Uint32Array : Uint16Array;
     let shorter = vocabulary;
     for (const size of sizes) {
-      const counts = reader.numbers(shorter, width);
-      const words = reader.numbers(size, width);
-      const starts = new Uint32Array(shorter + 1);
-      for (let i = 0, sum = 0; i < shorter; i++) {
-        sum += counts[i];
-        require(sum <= size, "damaged");
-        starts[i + 1] = sum;
-        for (let at = starts[i]; at < sum; at++) {
-          require(words[at] < vocabulary && !(at > starts[i] && words[at] <= words[at - 1]), "damaged");
-        }
-      }
-      require(starts[shorter] === size, "damaged");
+      const counts = reader.numbers(shorter, Ids);
+      const words = reader.numbers(size, Ids);
+      const starts = begins(counts, size);
+      require(ascend(starts, words, vocabulary), "damaged");
       this.#lengths.push({ starts, words });
       shorter = size;
     }
     for (const length of this.#lengths) {
       const { starts, words } = length;
-      const codes = reader.numbers(words.length, 1);
-      const left = new Float64Array(starts.length - 1);
-      for (let i = 0; i < left.length; i++) {
-        let sum = 0;
-        for (let at = starts[i]; at < starts[i + 1]; at++) sum += Q[codes[at]];
-        require(sum <= 1 + 1e-9, "damaged");
-        left[i] = 1 - sum;
-      }
+      const codes = reader.numbers(words.length, Uint8Array);
+      const left = leaves(starts, codes);
+      // What it is below 0 by is rounding.
+      require(left.every((share) => share > -1e-9), "damaged");
       Object.assign(length, { codes, left });
     }
     require(reader.left === 0, "longer than it says");
@@ -78,7 +66,8 @@ export class NGrams {
       const node = this.#find(ids.slice(-place - 1), place + 1);
       if (node < 0 || starts[node] === starts[node + 1]) return;
       for (let id = 0; id < probabilities.length; id++) probabilities[id] *= left[node];
-      for (let at = starts[node]; at < starts[node + 1]; at++) probabilities[words[at]] += Q[codes[at]];
+      const end = starts[node + 1];
+      for (let at = starts[node]; at < end; at++) probabilities[words[at]] += Q[codes[at]];
     });
   }
 
@@ -115,17 +104,52 @@ class Reader {
     return this.#bytes.length - this.#at;
   }
 
-  /** Returns numbers of so many bytes each, little endian on any machine. */
-  numbers(count, width) {
-    require(count * width <= this.left, "shorter than it says");
-    const from = new DataView(this.#bytes.buffer, this.#bytes.byteOffset + this.#at, count * width);
-    this.#at += count * width;
-    const read = { 1: "getUint8", 2: "getUint16", 4: "getUint32" }[width];
-    const kind = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[width];
-    return kind.from({ length: count }, (_, i) => from[read](i * width, true));
+  /** Returns a copy of numbers; every processor that runs browsers is little endian. */
+  numbers(count, Kind) {
+    const size = count * Kind.BYTES_PER_ELEMENT;
+    // Before there is an array of them.
+    require(size <= this.left, "shorter than it says");
+    const numbers = new Kind(count);
+    new Uint8Array(numbers.buffer).set(this.#bytes.subarray(this.#at, this.#at + size));
+    this.#at += size;
+    return numbers;
   }
 }
 
 function require(holds, what) {
   if (!holds) throw new Error(`ngrams.bin: ${what}; the package is damaged`);
+}
+
+// What is asked of each number is asked in functions of their own: a browser compiles these while
+// they run for the first time, which is the only one.
+
+// Where the words below each sequence begin, and the end.
+function begins(counts, size) {
+  const starts = new Uint32Array(counts.length + 1);
+  let sum = 0;
+  for (let i = 0; i < counts.length; i++) starts[i + 1] = sum += counts[i];
+  // One that did not fit is more than `size`.
+  require(sum === size, "damaged");
+  return starts;
+}
+
+// Whether the words below each sequence are entries, in their order.
+function ascend(starts, words, vocabulary) {
+  for (let i = 0; i + 1 < starts.length; i++) {
+    let before = -1;
+    for (let at = starts[i]; at < starts[i + 1]; at++) {
+      if (words[at] <= before || words[at] >= vocabulary) return false;
+      before = words[at];
+    }
+  }
+  return true;
+}
+
+// What the words below each sequence leave of the model's probabilities.
+function leaves(starts, codes) {
+  const left = new Float64Array(starts.length - 1).fill(1);
+  for (let i = 0; i < left.length; i++) {
+    for (let at = starts[i]; at < starts[i + 1]; at++) left[i] -= Q[codes[at]];
+  }
+  return left;
 }

@@ -59,6 +59,24 @@ for (const entries of [7, 70_000]) {
   });
 }
 
+test("whatever a byte is changed to is refused, or mixes", () => {
+  const whole = file(7, lengths(7), codes);
+  let refused = 0;
+  for (let at = 0; at < whole.length; at++) {
+    for (let byte = 0; byte < 256; byte++) {
+      const probabilities = new Float64Array(7).fill(1 / 7);
+      try {
+        new NGrams(whole.slice().fill(byte, at, at + 1), 7).mix(probabilities, [1, 5]);
+      } catch (error) {
+        assert.match(error.message, /^ngrams.bin: .+$/);
+        refused++;
+      }
+      assert.ok(probabilities.every((each) => each >= 0 && each <= 1), `byte ${at}: ${byte}`);
+    }
+  }
+  assert.ok(refused > 1000);
+});
+
 test("a file without n-grams mixes nothing", () => {
   const probabilities = Float64Array.of(0.1, 0.2, 0.3, 0.4);
   new NGrams(file(4, [], []), 4).mix(probabilities, [1, 2, 3]);
@@ -79,6 +97,11 @@ test("what is no file of these words is refused in a line", () => {
   refused(file(7, [[below(7, { 1: 1, 5: 2 }), [5, 4, 7]]], codes), "damaged");
   refused(file(7, [[below(7, { 1: 1, 5: 3 }), [5, 4, 6]]], codes), "damaged");
   refused(file(7, [[below(7, { 1: 1, 5: 1 }), [5, 4, 6]]], codes), "damaged");
+  refused(file(7, [[below(7, { 1: 1 }), []]], []), "damaged");
+  // A sum that 32 bits do not have.
+  const many = below(70_000, { 1: 2 ** 32 - 1, 2: 2 });
+  const overflowing = file(70_000, [[many, [5]]], [16]);
+  assert.throws(() => new NGrams(overflowing, 70_000), /damaged/);
   refused(file(7, lengths(7), [16, 0, 0, 8]), "damaged");
   const absurd = whole.slice();
   absurd.fill(255, 12, 16);

@@ -162,6 +162,29 @@ test("of requests made at once the newest is answered, and right", async () => {
   await page.context().close();
 });
 
+test("before it has learned, what learns says what the other does, n-grams and all", async () => {
+  const page = await chromium.newPage();
+  await openKeyboard(page, chromium.url);
+  const [shared, personal] = await page.evaluate(async () => {
+    const { remoteKeyboard } = await import("/remote.js");
+    const keyboard = remoteKeyboard();
+    await keyboard.open("/package/");
+    const probabilities = async () => {
+      const all = [];
+      for (const text of ["", "i am ", "how are you ", "how are y", "i do not k"]) {
+        all.push(...(await keyboard.suggest(text)).map(({ probability }) => probability));
+      }
+      return all;
+    };
+    const shared = await probabilities();
+    await keyboard.setLearning(true);
+    return [shared, await probabilities()];
+  });
+  assert.equal(personal.length, shared.length);
+  personal.forEach((probability, i) => assert.ok(Math.abs(probability - shared[i]) < 0.02, `${i}`));
+  await page.context().close();
+});
+
 for (const width of [390, 320]) {
   test(`works at ${width} px`, async () => {
     const page = await chromium.newPage({
