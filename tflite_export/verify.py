@@ -323,9 +323,17 @@ class _Checks:
                     lambda e=exported, p=padded: e.run("predict", words=p),
                 ),
             ]
+        ngrams, ids = self._package.ngrams, self._package.tokenizer.encode("how are you")
+        said = self._package.inference.next_word(ids)
         learner = self._package.learner
         rows = golden.training_rows(self._package.tokenizer, learner.length)
         timings += [
+            _timed(
+                ngram_model.FILE,
+                "mix, in Python",
+                200,
+                lambda: ngrams.suggest(ids, said, SUGGESTIONS),
+            ),
             _timed(
                 TRAINING_FILE,
                 f"train, {len(rows)} sentences",

@@ -32,6 +32,10 @@ TESTS = {
     "fedkeyboard/algorithms/local_training.py": "fedkeyboard/algorithms/test_local_training.py",
     "fedkeyboard/evaluation/kneser_ney.py": "fedkeyboard/evaluation/test_kneser_ney.py",
     "fedkeyboard/evaluation/metrics.py": "fedkeyboard/evaluation/test_metrics.py",
+    "fedkeyboard/ngrams/counts.py": "fedkeyboard/ngrams/test_counts.py",
+    "fedkeyboard/ngrams/fitting.py": "fedkeyboard/ngrams/test_fitting.py",
+    "fedkeyboard/ngrams/model.py": "fedkeyboard/ngrams/test_model.py",
+    "fedkeyboard/ngrams/trie.py": "fedkeyboard/ngrams",
     "fedkeyboard/text/words.py": "fedkeyboard/text/test_words.py",
     "fedkeyboard/updates/admission.py": "fedkeyboard/updates/test_admission.py",
     "fedkeyboard/updates/update_file.py": "fedkeyboard/updates",
@@ -56,7 +60,11 @@ TESTS = {
         "tflite_export/test_package.py tflite_export/test_package_files.py "
         "tflite_export/test_export.py"
     ),
-    "tflite_export/verify.py": "tflite_export/test_measures.py tflite_export/test_verify.py",
+    "tflite_export/phone/personalization.py": "tflite_export/phone/test_personalization.py",
+    "tflite_export/verify.py": (
+        "tflite_export/test_measures.py tflite_export/test_verify.py "
+        "tflite_export/test_verify_hostile.py"
+    ),
 }
 # Loaded before the tests are: what they need and takes long. Nothing of fedkeyboard's own, since
 # a module that is imported already is not replaced.

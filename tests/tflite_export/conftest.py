@@ -240,3 +240,23 @@ def package_in(export, made):
         return contents(directory)
 
     return put
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, weights, sizes, tokenizer, ngrams, training_record):
+    directory = tmp_path_factory.mktemp("package") / "export"
+    package.export(
+        directory,
+        weights=weights,
+        sizes=sizes,
+        tokenizer=tokenizer,
+        ngrams=ngrams,
+        training=training_record,
+        metrics=None,
+    )
+    return directory
+
+
+@pytest.fixture
+def broken(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "export")
