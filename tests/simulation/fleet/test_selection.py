@@ -55,6 +55,15 @@ def test_a_phone_may_train_if_it_is_strong_free_and_there():
         assert 0 < expected.sum() < PHONES
 
 
+def test_who_was_never_asked_is_free_from_the_beginning():
+    of, traits = make(reuse_hours=2.0)
+    everybody, at = np.arange(PHONES), np.full(PHONES, 60.0)
+    of.ask(everybody[::3], 0.0)
+    expected = (everybody % 3 > 0) & (traits.available_until(everybody, at) > at)
+    np.testing.assert_array_equal(of._may_train(everybody, at), expected)
+    assert expected.any()
+
+
 def test_in_an_ideal_fleet_all_may_always():
     of, _ = make(ideal=True)
     of.ask(np.arange(10), 5.0)
@@ -123,7 +132,10 @@ def test_some_are_drawn_once_and_uniformly_of_those_allowed():
         counts[drawn] += 1
     assert counts[1::2].sum() == 0
     assert np.all(np.abs(counts[::2] - 2000 / 3) < 5 * (2000 * 2 / 9) ** 0.5)
-    assert len(of._some(generator, 0, lambda phones: phones >= 0)) == 0
+    assert len(of._some(generator, 0, lambda phones: phones % 2 == 0)) == 0
+    for _ in range(5):
+        everybody = of._some(generator, 60, lambda phones: np.ones(len(phones), bool))
+        assert sorted(everybody) == list(range(60))
 
 
 def test_those_who_come_first_are_asked_and_the_others_have_not_checked_in():
@@ -146,6 +158,28 @@ def test_a_selection_ends_when_its_time_is_over():
     assert found.at == 8 * HOUR + 180 and len(found.phones) == found.checked_in
     ideal, _ = make(20, ideal=True, sampling="poisson", pace_minutes=3.0)
     assert ideal.select(np.random.default_rng(0), 8 * HOUR, 0, 0).at == 8 * HOUR
+    many, _ = make(1000, ideal=True, sampling="poisson")
+    found = many.select(np.random.default_rng(0), 8 * HOUR, 0, 0)
+    assert len(set(found.phones.tolist())) == len(found.phones) > 900
+
+
+@pytest.mark.parametrize("of", [{}, {"sampling": "random_check_in", "cycle": 2}], ids=str)
+def test_a_round_may_be_of_one_phone(of):
+    made, _ = make(1, **of)
+    found = made.select(np.random.default_rng(0), 8 * HOUR, 0, 0)
+    assert len(found.phones) == found.checked_in == 1 and found.at > 8 * HOUR
+
+
+def test_those_who_drew_the_round_come_evenly_while_it_selects():
+    of, traits = make(20, 20_000, sampling="random_check_in", cycle=10, selection_minutes=10.0)
+    at = np.full(20_000, 8 * HOUR)
+    here = np.mean(traits.available_until(np.arange(20_000), at) > at)
+    seconds = [
+        of.select(np.random.default_rng(window), 8 * HOUR, 0, 10 * window).at - 8 * HOUR
+        for window in range(20)
+    ]
+    # The twentieth of those of two thousand who are there; five deviations of twenty such times.
+    assert np.mean(seconds) == pytest.approx(600 * 20 / (2000 * here), rel=5 / 20)
 
 
 def test_a_round_fills_as_fast_when_half_of_the_phones_are_left_alone():
