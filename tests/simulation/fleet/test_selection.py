@@ -194,6 +194,22 @@ def test_a_round_fills_as_fast_when_half_of_the_phones_are_left_alone():
     assert np.mean(seconds) == pytest.approx(expected, rel=5 / 40 + 0.05)
 
 
+@pytest.mark.parametrize("of", [{}, {"sampling": "cyclic", "cycle": 4}], ids=str)
+def test_how_many_are_drawn_at_once_does_not_matter(of, monkeypatch):
+    """The next ones come after those before them, and only as many as are still wanted."""
+    monkeypatch.setattr(selection, "_MOST_CANDIDATES", 4)
+    made, _ = make(20, 80_000, pace_minutes=3.0, selection_minutes=60.0, **of)
+    now = 8 * HOUR
+    at_mean_hour, here = made._knowledge.available(now)
+    seconds = []
+    for seed in range(40):
+        found = made.select(np.random.default_rng(seed), now, 0, 0)
+        assert len(found.phones) == found.checked_in == len(set(found.phones.tolist())) == 20
+        seconds.append(found.at - now)
+    # Five standard deviations: of twenty check-ins each, and of forty such times.
+    assert np.mean(seconds) == pytest.approx(180 * at_mean_hour / here, rel=5 / (20 * 40) ** 0.5)
+
+
 def test_those_of_a_round_come_while_it_selects():
     of, _ = make(20, 20_000, sampling="random_check_in", cycle=10, selection_minutes=10.0)
     now = 8 * HOUR
