@@ -35,8 +35,8 @@ def of_all_text(
 
         def texts() -> Iterator[np.ndarray]:
             for user in users:
-                # Messages are whole: their length is that of the model's training alone.
-                yield tokenizer.text(population.sentences(user), length=2).words
+                # Messages are whole: the length is of rows to train on, and nothing here.
+                yield tokenizer.text(population.sentences(user), length=20).words
                 advance()
 
         return counts.count(texts(), len(tokenizer), settings.order, settings.minimum_users)
