@@ -27,6 +27,7 @@ def evaluate(
         from fedkeyboard.simulation import assessment, runs
 
     opened = runs.open_run(run)
+    output.tell_if_alone(opened)
     log_probabilities = None
     if artifact is not None:
         from fedkeyboard.tflite_export.phone import exported_files
@@ -111,6 +112,8 @@ def compare(
         from fedkeyboard.simulation.comparison import comparison, comparison_page
 
     opened = [runs.open_run(path) for path in run]
+    for of_run in opened:
+        output.tell_if_alone(of_run)
     out = out or opened[0].path / "comparison.html"
     if out.suffix != ".html" or out.is_dir():
         raise UserError(f"{out}: a page is written; give a name that ends with .html as --out")

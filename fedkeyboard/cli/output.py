@@ -59,3 +59,9 @@ def print_suggestions(text: str, suggestions: list[tuple[str, float]]) -> None:
     """Prints the words that are suggested after a text."""
     words = "   ".join(f"{word} {probability:.1%}" for word, probability in suggestions)
     say(OUT, f"{text} → {words}")
+
+
+def tell_if_alone(run: Any) -> None:
+    """Says so if a run is to have n-grams and has not counted them yet."""
+    if run.config.mixes_ngrams and run.ngrams() is None:
+        say(ERR, f"{run.path}: n-grams are counted when training is over; this is the model alone")

@@ -13,6 +13,7 @@ def export(run: Any, out: pathlib.Path, **how: Any) -> Any:
     """Writes a run's package by `package.export`, and returns what was verified of it."""
     from fedkeyboard.tflite_export import package
 
+    output.tell_if_alone(run)
     return package.export(
         out,
         weights=run.weights()[0],

@@ -51,6 +51,15 @@ def test_a_finished_run_loses_and_gets_its_ngrams(run, place):
     assert (copy / "ngrams.bin").read_bytes() == (run / "ngrams.bin").read_bytes()
 
 
+def test_a_model_that_is_still_alone_is_said_to_be(run, place):
+    """As of a run that is stopped before its end; it is exported and evaluated as it is."""
+    copy = shutil.copytree(run, place / "stopped")
+    (copy / "ngrams.bin").unlink()
+    done = process("export", copy, cwd=place)
+    assert done.returncode == 0 and "this is the model alone" in done.stderr
+    assert len((copy / "export/ngrams.bin").read_bytes()) < len((run / "ngrams.bin").read_bytes())
+
+
 def test_damaged_ngrams_are_named(run, place):
     copy = shutil.copytree(run, place / "damaged")
     content = bytearray((copy / "ngrams.bin").read_bytes())
