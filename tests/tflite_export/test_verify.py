@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 from packages import change, failed, replace
+from ai_edge_litert import schema_py_generated as schema
 
 from fedkeyboard import model
 from fedkeyboard.errors import UserError
 from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.tflite_export import golden, package, verify
+from fedkeyboard.tflite_export import manifest as manifests
+from fedkeyboard.tflite_export.files import flatbuffer
 from fedkeyboard.tflite_export.phone import litert, opened
 from fedkeyboard.tflite_export.phone.learner import Learner
 
@@ -161,6 +164,17 @@ def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer
         with_these = golden.examples(exported, ngrams, tokenizer, sizes.length)
         change(broken, "golden.json", lambda c, e=with_these: c.update(examples=e))
         assert failed(broken, weights)[0] == "weights, inference"
+
+
+@pytest.mark.parametrize("name", ["model_infer.tflite", "model_train.tflite"])
+def test_an_operator_that_not_all_phones_have(broken, name):
+    file = flatbuffer.unpack((broken / name).read_bytes())
+    code = file.operatorCodes[0]
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = b"FlexTanh"
+    replace(broken, name, flatbuffer.pack(file))
+    with pytest.raises(UserError, match="needs FlexTanh: only LiteRT's builtin operators"):
+        verify._Checks(opened.Package(broken)).check_operators()
 
 
 def test_sizes_that_are_not_the_files(broken):

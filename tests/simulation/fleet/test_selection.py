@@ -108,6 +108,10 @@ def test_groups_take_turns():
         (0, 7), (1, 7), (6, 7), (0, 7), (1, 7)
     ]  # fmt: skip
     assert make()[0]._group(5) == (0, 1)
+    ideal, _ = make(10, 40, ideal=True, sampling="cyclic", cycle=4)
+    for number in range(8):
+        found = ideal.select(np.random.default_rng(number), 0.0, number, number)
+        assert sorted(found.phones) == list(range(number % 4, 40, 4))
 
 
 @pytest.mark.parametrize("sampling", ["cyclic", "random_check_in"])
