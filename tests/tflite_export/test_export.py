@@ -1,5 +1,6 @@
 """A package takes the place of an older one, and of nothing else; what fails leaves that one."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -118,6 +119,27 @@ def test_what_a_killed_process_left_is_taken_up(export, package_in, tmp_path, mo
         export(directory)
     assert contents(directory) == before
     assert sorted(tmp_path.iterdir()) == [busy, directory]
+
+
+def test_of_what_others_are_making_nothing_is_taken_up(tmp_path):
+    """Whichever of all that is found comes first."""
+    busy = []
+    with contextlib.ExitStack() as held:
+        for number in range(8):
+            beside = tmp_path / f".export.{number}.part"
+            (beside / "new").mkdir(parents=True)
+            if number % 2:
+                held.enter_context(files.locked(beside))
+                busy.append(beside)
+        package._take_up(tmp_path / "export")
+        assert sorted(tmp_path.iterdir()) == busy
+
+
+def test_what_json_has_not_is_not_written(tmp_path):
+    for name in ("golden.json", "manifest.json"):
+        with pytest.raises(RunFailure, match=f"{name}: holds a number that JSON has not"):
+            package._write_json(tmp_path / name, {"loss": math.nan})
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_package_is_never_a_mixture(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("probed_once")
 
 
 def test_the_package_is_what_its_manifest_says(export, training_record, tmp_path, weights):
-    directory = tmp_path / "deep" / "export"
+    directory = tmp_path / "deep" / "er" / "export"
     assert export(directory).passed
     manifest = manifests.load(directory)
     written = contents(directory)
@@ -238,7 +238,8 @@ def test_the_privacy_statement_says_whose_updates_were_read(
     export, package_in, training_record, tmp_path
 ):
     package_in(tmp_path / "made")
-    assert "update files" not in manifests.load(tmp_path / "made").privacy.statement
+    stated = manifests.load(tmp_path / "made").privacy.statement
+    assert "update files" not in stated and "At least 1 users" in stated
     settings = training_record["settings"] | {"tokenizer": {"minimum_users": 7}}
     export(tmp_path / "export", training={"settings": settings, "rounds_of_updates": [5, 6]})
     stated = manifests.load(tmp_path / "export").privacy.statement

@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from packages import change, failed, replace
 from ai_edge_litert import schema_py_generated as schema
+from packages import change, failed, replace
 
 from fedkeyboard import model
 from fedkeyboard.errors import UserError
 from fedkeyboard.ngrams.model import NGrams
+from fedkeyboard.text.tokenizer import SPECIAL
 from fedkeyboard.tflite_export import golden, package, verify
-from fedkeyboard.tflite_export import manifest as manifests
 from fedkeyboard.tflite_export.files import flatbuffer
 from fedkeyboard.tflite_export.phone import litert, opened
 from fedkeyboard.tflite_export.phone.learner import Learner
@@ -157,7 +157,9 @@ def test_a_reset_that_brings_nothing_back(whole, monkeypatch):
 
 def test_a_file_of_other_weights(broken, weights, make_weights, sizes, tokenizer, ngrams):
     """Also one that suggests nothing with any certainty, in int8, and has its own golden.json."""
-    for others in (model.initial_weights(sizes, 3), make_weights(sizes, seed=3)):
+    with_opinions = make_weights(sizes, seed=3)
+    with_opinions.output_bias[len(SPECIAL)] = 5.0  # The first word of all is a word, too.
+    for others in (model.initial_weights(sizes, 3), with_opinions):
         content = package.inference_file(others, sizes, "int8")
         replace(broken, "model_infer.tflite", content)
         exported = litert.LiteModel(broken / "model_infer.tflite")
