@@ -167,6 +167,13 @@ def test_a_selection_ends_when_its_time_is_over():
     assert len(set(found.phones.tolist())) == len(found.phones) > 900
 
 
+def test_where_all_are_left_alone_nobody_comes():
+    of, _ = make(20, reuse_hours=4.0, selection_minutes=2.0)
+    of.ask(np.arange(PHONES), 8 * HOUR)
+    found = of.select(np.random.default_rng(0), 8 * HOUR + 1, 0, 0)
+    assert len(found.phones) == found.checked_in == 0 and found.at == 8 * HOUR + 121
+
+
 @pytest.mark.parametrize("of", [{}, {"sampling": "random_check_in", "cycle": 2}], ids=str)
 def test_a_round_may_be_of_one_phone(of):
     made, _ = make(1, **of)
