@@ -12,7 +12,7 @@ from fedkeyboard.errors import UserError
 from fedkeyboard.ngrams.model import NGrams
 from fedkeyboard.text.tokenizer import SPECIAL
 from fedkeyboard.tflite_export import golden, package, verify
-from fedkeyboard.tflite_export.files import flatbuffer
+from fedkeyboard.tflite_export.files import flatbuffer, order, storage
 from fedkeyboard.tflite_export.phone import litert, opened
 from fedkeyboard.tflite_export.phone.learner import Learner
 
@@ -143,6 +143,21 @@ def test_files_of_float32_have_the_runs_weights(broken, weights, exported_path, 
     assert "float32: log-probabilities within" in checks.check_inference(weights)
     assert checks.check_learner(weights) == "float32: equal"
     almost = weights._replace(embedding=weights.embedding + np.float32(1e-5))
+    with pytest.raises(UserError, match="another embedding than the run"):
+        checks.check_learner(almost)
+
+
+def test_a_file_of_int8_has_the_runs_weights_within_half_a_step(
+    broken, weights, training_path, monkeypatch
+):
+    # As of a larger model, of which all matrices are.
+    monkeypatch.setattr(storage, "_SMALLEST", 100)
+    content = order.read_late(storage.store_int8(training_path.read_bytes()))
+    replace(broken, "model_train.tflite", content)
+    checks = verify._Checks(opened.Package(broken))
+    assert np.any(checks._package.learner.weights().embedding != weights.embedding)
+    assert checks.check_learner(weights) == "int8: within half a step"
+    almost = weights._replace(embedding=weights.embedding + np.abs(weights.embedding).max() / 200)
     with pytest.raises(UserError, match="another embedding than the run"):
         checks.check_learner(almost)
 

@@ -143,6 +143,8 @@ def test_golden_examples_may_reach_their_bounds(whole, monkeypatch):
     content = json.loads((whole / "golden.json").read_text())
     training = content["training"]
     longest = max(len(example["ids"]) for example in content["examples"])
+    # Enough for a text of 250 words, of a vocabulary of 10,000.
+    assert verify._MOST_OF_TEXT > 4 * 10_000 * 250
     bounds = {
         "_MOST_TRAINING": (max(len(training["texts"]), len(training["losses"])), "check_training"),
         "_MOST_EXAMPLES": (len(content["examples"]), "check_texts"),
